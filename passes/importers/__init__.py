@@ -1,0 +1,5 @@
+"""Model files → graph IR and weights in their stored formats.
+
+gguf_file (bytes → checked tables) → block_formats (a tensor's bytes → named fields) and tokenizer
+(tables → tokenizer.json).
+"""

@@ -1,0 +1,523 @@
+"""Bad recipes, each with the whole of its message."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.recipe import RecipeError, find_recipe, load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+LLAMA = "schema: 1\nextends: llama-cpu.yaml\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with the shipped configs and recipes."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    return tmp_path
+
+
+def message(project: Path, text: str, *overrides: str) -> str:
+    path = project / "recipes" / "my.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, overrides)
+    return str(caught.value) + "\n"
+
+
+def test_unknown_key_hides_the_missing_key_it_caused(project: Path) -> None:
+    text = """\
+schema: 1
+model:
+  sorce: file:model.gguf
+target: {arch: x86-64, levels: native}
+"""
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:3:3: error: unknown key `sorce` in `model`
+   3 |   sorce: file:model.gguf
+     |   ^~~~~
+cure: did you mean `source`?
+"""
+    )
+
+
+def test_a_key_in_the_wrong_place(project: Path) -> None:
+    text = """\
+schema: 1
+source: file:model.gguf
+target: {arch: x86-64, levels: native}
+"""
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:2:1: error: unknown key `source`
+   2 | source: file:model.gguf
+     | ^~~~~~
+cure: did you mean `model.source`? Move it there
+"""
+    )
+
+
+def test_an_unknown_key_like_no_other(project: Path) -> None:
+    assert (
+        message(project, LLAMA + "shapes: {new: {max: 8, qux: 1}}\n")
+        == """\
+recipes/my.yaml:3:24: error: unknown key `qux` in `shapes.new`
+   3 | shapes: {new: {max: 8, qux: 1}}
+     |                        ^~~
+cure: the keys known here are min, max
+"""
+    )
+
+
+def test_misspelt_extends_hides_all_that_is_missing(project: Path) -> None:
+    assert (
+        message(project, "schema: 1\nextend: llama-cpu.yaml\n")
+        == """\
+recipes/my.yaml:2:1: error: unknown key `extend`
+   2 | extend: llama-cpu.yaml
+     | ^~~~~~
+cure: did you mean `extends`?
+"""
+    )
+
+
+def test_missing_keys(project: Path) -> None:
+    assert (
+        message(project, "schema: 1\ntarget:\n  levels: native\n")
+        == """\
+recipes/my.yaml:1:1: error: missing key `model`
+   1 | schema: 1
+     | ^~~~~~~~~
+cure: add a section `model:` with `source`
+
+recipes/my.yaml:2:1: error: missing key `arch` in `target`
+   2 | target:
+     | ^~~~~~
+cure: add `arch: x86-64`
+"""
+    )
+
+
+def test_wrong_types_all_at_once(project: Path) -> None:
+    text = (
+        LLAMA
+        + """\
+compute: int4
+shapes:
+  new: {max: '5'}
+  past: 7
+threads:
+  max: 0
+generate:
+  temperature: true
+entries:
+  - prefill
+  - 3
+"""
+    )
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:3:10: error: `compute` must be `int8` or `f32`, found the text "int4"
+   3 | compute: int4
+     |          ^~~~
+cure: did you mean `int8`?
+
+recipes/my.yaml:5:14: error: `shapes.new.max` must be a whole number, found the text "5"
+   5 |   new: {max: '5'}
+     |              ^~~
+cure: write a whole number
+
+recipes/my.yaml:6:9: error: `shapes.past` must be a map, found the number 7
+   6 |   past: 7
+     |         ^
+cure: write a map
+
+recipes/my.yaml:8:8: error: `threads.max` must be at least 1, found the number 0
+   8 |   max: 0
+     |        ^
+cure: write at least 1
+
+recipes/my.yaml:10:16: error: `generate.temperature` must be a number, found true
+  10 |   temperature: true
+     |                ^~~~
+cure: write a number
+
+recipes/my.yaml:13:5: error: `entries.1` must be `prefill`, `decode` or `score`, found the number 3
+  13 |   - 3
+     |     ^
+cure: write `prefill`, `decode` or `score`
+"""
+    )
+
+
+def test_values_out_of_bounds(project: Path) -> None:
+    text = LLAMA + "target: {levels: [../x]}\ngenerate: {tokens: 9999999, temperature: -0.5}\n"
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:3:19: error: `target.levels.0` must be a name of lower-case letters, digits, \
+`.`, `_`, `-`, found the text "../x"
+   3 | target: {levels: [../x]}
+     |                   ^~~~
+cure: write a name of lower-case letters, digits, `.`, `_`, `-`
+
+recipes/my.yaml:4:20: error: `generate.tokens` must be at most 1048576, found the number 9999999
+   4 | generate: {tokens: 9999999, temperature: -0.5}
+     |                    ^~~~~~~
+cure: write at most 1048576
+
+recipes/my.yaml:4:42: error: `generate.temperature` must be at least 0, found the number -0.5
+   4 | generate: {tokens: 9999999, temperature: -0.5}
+     |                                          ^~~~
+cure: write at least 0
+"""
+    )
+
+
+def test_yaml_1_1_surprises(project: Path) -> None:
+    text = LLAMA + "generate:\n  tokens: 010\n  seed: 1_000\ncompute: no\n"
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:4:11: error: `010` has a leading zero: octal to YAML 1.1, decimal to YAML 1.2
+   4 |   tokens: 010
+     |           ^~~
+cure: write `10`, or "010" if the text is meant
+
+recipes/my.yaml:5:9: error: `1_000` is a number to YAML 1.1 and text to YAML 1.2
+   5 |   seed: 1_000
+     |         ^~~~~
+cure: put it in quotes if the text is meant, or write a plain decimal number
+
+recipes/my.yaml:6:10: error: `no` is `false` to YAML 1.1 and text to YAML 1.2
+   6 | compute: no
+     |          ^~
+cure: write `false`, or "no" if the text is meant
+"""
+    )
+
+
+def test_duplicate_key(project: Path) -> None:
+    assert (
+        message(project, LLAMA + "compute: f32\ncompute: int8\n")
+        == """\
+recipes/my.yaml:4:1: error: duplicate key `compute`, first given in line 3
+   4 | compute: int8
+     | ^~~~~~~
+cure: keep one of the two
+"""
+    )
+
+
+def test_no_yaml(project: Path) -> None:
+    assert (
+        message(project, LLAMA + "entries: [prefill, decode\ncompute: f32\n")
+        == """\
+recipes/my.yaml:4:8: error: not YAML: expected ',' or ']', but got ':' (while parsing a flow \
+sequence)
+   4 | compute: f32
+     |        ^
+cure: check the quotes, brackets and indentation up to here
+"""
+    )
+
+
+def test_empty_file(project: Path) -> None:
+    assert (
+        message(project, "# nothing yet\n")
+        == """\
+recipes/my.yaml:1:1: error: the file is empty
+   1 | # nothing yet
+     | ^
+cure: start it with the line `schema: 1`
+"""
+    )
+
+
+def test_schema_missing_and_newer(project: Path) -> None:
+    assert (
+        message(project, "extends: llama-cpu.yaml\n")
+        == """\
+recipes/my.yaml:1:1: error: missing key `schema`
+   1 | extends: llama-cpu.yaml
+     | ^~~~~~~~~~~~~~~~~~~~~~~
+cure: add `schema: 1` as the first line
+"""
+    )
+    assert (
+        message(project, "schema: 2\nnew_things: {}\n")
+        == """\
+recipes/my.yaml:1:9: error: `schema` must be the number 1, found the number 2
+   1 | schema: 2
+     |         ^
+cure: write `schema: 1`; a newer schema needs a newer tensorkiln
+"""
+    )
+
+
+def test_missing_file(project: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(project / "recipes" / "none.yaml")
+    assert str(caught.value) == (
+        "error: recipes/none.yaml does not exist\n"
+        "cure: check the name and the folder it is looked up in"
+    )
+
+
+def test_unknown_recipe(project: Path) -> None:
+    (project / "recipes" / "llama-cpu.lock.yaml").write_text("schema: 1\n")
+    for other in (project / "recipes").glob("*.yaml"):
+        if not other.name.startswith("llama-cpu"):
+            other.unlink()
+    with pytest.raises(RecipeError) as caught:
+        find_recipe("llama-cup", project)
+    assert str(caught.value) == (
+        "error: no recipe `llama-cup` in recipes/\n"
+        "cure: did you mean `llama-cpu`? (recipes: llama-cpu, llama-cpu-f32)"
+    )
+
+
+def test_missing_extends_hides_what_it_would_have_brought(project: Path) -> None:
+    text = (
+        "schema: 1\nextends: [llama-cpu.yaml, ../configs/models/smollm-135m.yaml]\ncompute: f16\n"
+    )
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:2:27: error: there is no file configs/models/smollm-135m.yaml
+   2 | extends: [llama-cpu.yaml, ../configs/models/smollm-135m.yaml]
+     |                           ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+cure: did you mean `../configs/models/smollm2-135m.yaml`?
+
+recipes/my.yaml:3:10: error: `compute` must be `int8` or `f32`, found the text "f16"
+   3 | compute: f16
+     |          ^~~
+cure: write `int8` or `f32`
+"""
+    )
+
+
+def test_cyclic_extends(project: Path) -> None:
+    (project / "recipes" / "a.yaml").write_text("schema: 1\nextends: b.yaml\n")
+    (project / "recipes" / "b.yaml").write_text("schema: 1\nextends: [llama-cpu.yaml, a.yaml]\n")
+    assert (
+        message(project, "schema: 1\nextends: a.yaml\n")
+        == """\
+recipes/b.yaml:2:27: error: `extends` goes in a circle: recipes/a.yaml -> recipes/b.yaml -> \
+recipes/a.yaml
+   2 | extends: [llama-cpu.yaml, a.yaml]
+     |                           ^~~~~~
+cure: remove one of these `extends`
+"""
+    )
+
+
+def test_extends_outside_the_project(project: Path) -> None:
+    assert (
+        message(project, "schema: 1\nextends: ../../secret.yaml\n")
+        == """\
+recipes/my.yaml:2:10: error: `../../secret.yaml` is no path inside the project
+   2 | extends: ../../secret.yaml
+     |          ^~~~~~~~~~~~~~~~~
+cure: write a path relative to this file, with `/` between folders
+"""
+    )
+
+
+def test_an_error_in_a_file_that_is_extended(project: Path) -> None:
+    (project / "configs" / "models" / "m.yaml").write_text(
+        "schema: 1\nkind: model\nmodel: {source: pypi:llm#m.gguf}\ncompute: f32\n"
+    )
+    assert (
+        message(project, LLAMA.replace("llama-cpu", "../configs/models/m"))
+        == """\
+configs/models/m.yaml:4:1: error: a building block of kind `model` may not fill `compute`
+   4 | compute: f32
+     | ^~~~~~~
+cure: move it to the recipe
+
+recipes/my.yaml:1:1: error: missing key `target`
+   1 | schema: 1
+     | ^~~~~~~~~
+cure: add a section `target:` with `arch` and `levels`
+
+configs/models/m.yaml:3:17: error: `model.source`: package `llm` is not pinned to one version
+   3 | model: {source: pypi:llm#m.gguf}
+     |                 ^~~~~~~~~~~~~~~
+cure: write pypi:llm==VERSION#PATH with the exact version
+"""
+    )
+
+
+def test_building_blocks_and_levels_are_no_recipes(project: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(project / "configs" / "models" / "smollm2-135m.yaml")
+    assert (
+        str(caught.value)
+        == """\
+configs/models/smollm2-135m.yaml:4:1: error: configs/models/smollm2-135m.yaml is a building \
+block of kind `model`, no recipe
+   4 | schema: 1
+     | ^~~~~~~~~
+cure: build a recipe that extends it"""
+    )
+    assert (
+        message(project, "schema: 1\nextends: ../configs/targets/x86-64-v3.yaml\n")
+        == """\
+recipes/my.yaml:2:10: error: this file describes a CPU level, it is no building block
+   2 | extends: ../configs/targets/x86-64-v3.yaml
+     |          ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+cure: name the level in `target.levels` instead
+"""
+    )
+    assert (
+        message(project, "schema: 1\nkind: modle\n")
+        == """\
+recipes/my.yaml:2:7: error: unknown kind of building block: the text "modle"
+   2 | kind: modle
+     |       ^~~~~
+cure: did you mean `model`? (kinds: generate, model, shapes, target, target-level, threads); \
+a recipe has no `kind`
+"""
+    )
+
+
+def test_unknown_target(project: Path) -> None:
+    text = LLAMA + "target:\n  levels: [x86-64-v3, x86-64-v5]\n"
+    assert (
+        message(project, text)
+        == """\
+recipes/my.yaml:4:23: error: `target.levels.1`: unknown target level `x86-64-v5`
+   4 |   levels: [x86-64-v3, x86-64-v5]
+     |                       ^~~~~~~~~
+cure: did you mean `x86-64-v4`? (levels of configs/targets: x86-64-v3, x86-64-v4, x86-64-v4-vnni)
+"""
+    )
+    assert (
+        message(project, LLAMA + "target: {arch: sparc, levels: x86-64-v3}\n")
+        == """\
+recipes/my.yaml:3:16: error: `target.arch` must be `x86-64`, found the text "sparc"
+   3 | target: {arch: sparc, levels: x86-64-v3}
+     |                ^~~~~
+cure: write `x86-64`
+
+recipes/my.yaml:3:31: error: `target.levels` must be `native` or a list, found the text "x86-64-v3"
+   3 | target: {arch: sparc, levels: x86-64-v3}
+     |                               ^~~~~~~~~
+cure: write `native` or a list, for example `[x86-64-v3]`
+"""
+    )
+
+
+def test_bounds_that_contradict_each_other(project: Path) -> None:
+    assert (
+        message(project, LLAMA + "shapes:\n  past: {max: 100}\n")
+        == """\
+recipes/my.yaml:4:15: error: `shapes`: the cache's capacity past.max 100 is below new.max 512
+   4 |   past: {max: 100}
+     |               ^~~
+cure: raise `past.max` or lower `new.max`: a whole prompt must fit in the cache
+"""
+    )
+    assert (
+        message(project, LLAMA, "shapes.new.max=4096")
+        == """\
+override `shapes.new.max=4096`: error: `shapes`: the cache's capacity past.max 1536 is below \
+new.max 4096
+   1 | shapes.new.max=4096
+     |                ^~~~
+cure: raise `past.max` or lower `new.max`: a whole prompt must fit in the cache
+"""
+    )
+
+
+def test_bad_overrides_all_at_once(project: Path) -> None:
+    overrides = [
+        "shape.past.max=2048",
+        "past.max=2048",
+        "shapes.past.max=lots",
+        "shapes.past.max=010",
+        "generate.tokens=",
+        "generate.seed=#7",
+        "compute",
+        "compute.kind=f32",
+        "target.levels.0=x86-64-v4",
+        "extends=other.yaml",
+        "entries=[score",
+        "=3",
+    ]
+    assert (
+        message(project, LLAMA, *overrides)
+        == """\
+override `shapes.past.max=010`: error: `010` has a leading zero: octal to YAML 1.1, decimal to \
+YAML 1.2
+   1 | shapes.past.max=010
+     |                 ^~~
+cure: write `10`, or "010" if the text is meant
+
+override `generate.tokens=`: error: an override has the form KEY.KEY=VALUE
+   1 | generate.tokens=
+     | ^~~~~~~~~~~~~~~
+cure: write a key and its value, for example `shapes.past.max=2048`
+
+override `generate.seed=#7`: error: an override has the form KEY.KEY=VALUE
+   1 | generate.seed=#7
+     | ^~~~~~~~~~~~~
+cure: write a key and its value, for example `shapes.past.max=2048`
+
+override `compute`: error: an override has the form KEY.KEY=VALUE, here is no `=`
+   1 | compute
+     | ^~~~~~~
+cure: write a key and its value, for example `shapes.past.max=2048`
+
+override `entries=[score`: error: not YAML: expected ',' or ']', but got '<stream end>' (while \
+parsing a flow sequence)
+   1 | entries=[score
+     |               ^
+cure: check the quotes, brackets and indentation up to here
+
+override `=3`: error: an override has the form KEY.KEY=VALUE
+   1 | =3
+     | ^
+cure: write a key and its value, for example `shapes.past.max=2048`
+
+override `shape.past.max=2048`: error: unknown key `shape.past.max`
+   1 | shape.past.max=2048
+     | ^~~~~~~~~~~~~~
+cure: did you mean `shapes.past.max`?
+
+override `past.max=2048`: error: unknown key `past.max`
+   1 | past.max=2048
+     | ^~~~~~~~
+cure: did you mean `shapes.past.max`?
+
+override `shapes.past.max=lots`: error: `shapes.past.max` must be a whole number, found the \
+text "lots"
+   1 | shapes.past.max=lots
+     |                 ^~~~
+cure: write a whole number
+
+override `compute.kind=f32`: error: `compute` is a value without parts, `compute.kind` is not \
+in it
+   1 | compute.kind=f32
+     | ^~~~~~~~~~~~
+cure: give the whole value: `compute=…`
+
+override `target.levels.0=x86-64-v4`: error: `target.levels` is a value without parts, \
+`target.levels.0` is not in it
+   1 | target.levels.0=x86-64-v4
+     | ^~~~~~~~~~~~~~~
+cure: give the whole value: `target.levels=…`
+
+override `extends=other.yaml`: error: `extends` belongs to a file and cannot be overridden
+   1 | extends=other.yaml
+     | ^~~~~~~
+cure: write a recipe of your own that extends this one
+"""
+    )
