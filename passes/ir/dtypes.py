@@ -82,7 +82,7 @@ class DType:
 @cache
 def dtype(text: str) -> DType:
     """`"f32"` or `"f32x16"` → DType. Raises ValueError for anything else."""
-    match = re.fullmatch(r"(bool|index|[a-z]+\d+)(?:x(\d+))?", text)
+    match = re.fullmatch(r"(bool|index|[a-z]+\d+)(?:x([1-9]\d*))?", text)
     if match is None:
         raise ValueError(f"'{text}' is not an element type; examples: f32, i8, bool, index, f32x16")
     return DType(match[1], int(match[2] or 1))

@@ -16,6 +16,8 @@ folded here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
+from keyword import iskeyword
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from passes.ir.dtypes import BOOL, INDEX, DType
@@ -133,7 +135,8 @@ class Dim(Expr):
         return INDEX
 
     def check(self) -> None:
-        if not self.name.isidentifier() or not 0 <= self.lo <= self.hi:
+        named = self.name.isidentifier() and not iskeyword(self.name)
+        if not named or not 0 <= self.lo <= self.hi:
             raise IRError(f"dim '{self.name}' needs a name and bounds 0 <= lo <= hi")
 
 
@@ -160,7 +163,7 @@ class Binary(Expr):
     b: Expr
     symbol: ClassVar[str] = ""
 
-    @property
+    @cached_property
     def dtype(self) -> DType:
         return self.a.dtype
 
@@ -234,7 +237,7 @@ class Shr(Binary):
 class Compare(Binary):
     """A comparison; gives bool (with the operands' lanes)."""
 
-    @property
+    @cached_property
     def dtype(self) -> DType:
         return BOOL.with_lanes(self.a.dtype.lanes)
 
@@ -266,7 +269,7 @@ class Or(Binary):
 class Not(Expr):
     a: Expr
 
-    @property
+    @cached_property
     def dtype(self) -> DType:
         return self.a.dtype
 
@@ -278,7 +281,7 @@ class Select(Expr):
     then: Expr
     other: Expr
 
-    @property
+    @cached_property
     def dtype(self) -> DType:
         return self.then.dtype
 
@@ -325,7 +328,7 @@ class Ramp(Expr):
     stride: int
     lanes: int
 
-    @property
+    @cached_property
     def dtype(self) -> DType:
         return self.base.dtype.with_lanes(self.lanes)
 
@@ -336,7 +339,7 @@ class Broadcast(Expr):
     value: Expr
     lanes: int
 
-    @property
+    @cached_property
     def dtype(self) -> DType:
         return self.value.dtype.with_lanes(self.value.dtype.lanes * self.lanes)
 

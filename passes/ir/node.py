@@ -162,6 +162,11 @@ def rewrite(root: T, rule: Rule, memo: dict[Node, Node] | None = None) -> T:
     return cast(T, done[root])
 
 
+def keep(node: Node) -> Node | None:
+    """The rule that changes nothing: for a rewrite whose memo holds the replacements."""
+    return None
+
+
 def _mapped(value: Any, done: dict[Node, Node]) -> Any:
     if isinstance(value, Node):
         return done[value]

@@ -1,0 +1,38 @@
+"""The fuse stage: operator calls → kernels, on the integer path or in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from passes.chain import Progress, run_chain
+from passes.ir.module import Module
+from passes.ops import OPERATORS
+from passes.plugins import load
+
+CHAINS = {
+    "int8": (
+        "combine_products",
+        "quantise_activations",
+        "pack_weights",
+        "attention_tiles",
+        "fuse_calls",
+    ),
+    "f32": ("combine_products", "pack_weights", "attention_tiles", "fuse_calls"),
+}
+
+
+def run(
+    *,
+    inputs: Mapping[str, Path],
+    sources: Mapping[str, Path],
+    options: Mapping[str, Any],
+    target: Mapping[str, Any],
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Option `compute` (int8 or f32) chooses the chain. Raises IRError."""
+    module = Module.load(inputs["shape"])
+    chain = [load("passes", name)() for name in CHAINS[options["compute"]]]
+    run_chain(module, chain, OPERATORS, progress).save(out)

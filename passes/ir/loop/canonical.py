@@ -1,0 +1,120 @@
+"""The one spelling of a function: ordinals in order of appearance, unique block labels."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from passes.ir.dtypes import dtype
+from passes.ir.expr import Expr, Var
+from passes.ir.loop.nodes import (
+    Block,
+    Buffer,
+    For,
+    Function,
+    If,
+    Launch,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+    seq,
+)
+from passes.ir.node import Node, rewrite
+
+
+def canonical(function: Function) -> Function:
+    """The same program with variables and buffers renumbered in the order its text binds them.
+
+    Two functions that differ only in ordinals, or in labels taken twice, have the same canonical
+    form; `canonical(canonical(f)) is canonical(f)`.
+    """
+    return _Renaming(function).function
+
+
+class _Renaming:
+    def __init__(self, function: Function) -> None:
+        self.reserved = {dim.name for dim in function.dims}
+        self.ordinals = itertools.count()
+        self.labels: set[str] = set()
+        self.names: dict[Node, Var | Buffer] = {}
+        params = tuple([self.buffer(b) for b in function.params])
+        allocs = tuple([self.buffer(b) for b in function.allocs])
+        self.function = function.replace(
+            params=params, allocs=allocs, body=self.stmt(function.body)
+        )
+
+    def fresh(self, name: str) -> int:
+        """The next ordinal with which `name` is neither a dim nor a type, as `i` with 8 is."""
+        return next(n for n in self.ordinals if not self._taken(f"{name}{n}"))
+
+    def _taken(self, text: str) -> bool:
+        if text in self.reserved:
+            return True
+        try:
+            dtype(text)
+        except ValueError:
+            return False
+        return True
+
+    def buffer(self, buffer: Buffer) -> Buffer:
+        self.names[buffer] = made = buffer.replace(ordinal=self.fresh(buffer.name))
+        return made
+
+    def var(self, var: Var) -> Var:
+        self.names[var] = made = var.replace(ordinal=self.fresh(var.name))
+        return made
+
+    def expr(self, e: Expr) -> Expr:
+        return rewrite(e, self._named)
+
+    def exprs(self, items: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        return tuple([self.expr(e) for e in items])
+
+    def _named(self, node: Node) -> Node | None:
+        if isinstance(node, Load):
+            return node.replace(buffer=self.known(node.buffer))
+        return self.names.get(node) if isinstance(node, Var) else None
+
+    def known(self, buffer: Buffer) -> Buffer:
+        found = self.names.get(buffer, buffer)
+        return found if isinstance(found, Buffer) else buffer
+
+    def label(self, label: str) -> str:
+        candidates: Iterator[str] = (f"{label}_{n}" for n in itertools.count(1))
+        chosen = next(c for c in itertools.chain([label], candidates) if c not in self.labels)
+        self.labels.add(chosen)
+        return chosen
+
+    def stmt(self, stmt: Stmt) -> Stmt:
+        match stmt:
+            case Seq(stmts):
+                return seq(*[self.stmt(inner) for inner in stmts])
+            case For():
+                extent = self.expr(stmt.extent)
+                var = self.var(stmt.var)
+                return stmt.replace(var=var, extent=extent, body=self.stmt(stmt.body))
+            case If(cond, then, other):
+                condition, first = self.expr(cond), self.stmt(then)
+                return If(condition, first, None if other is None else self.stmt(other))
+            case Block():
+                return self.block(stmt)
+            case Store(buffer, indices, value):
+                return Store(self.known(buffer), self.exprs(indices), self.expr(value))
+            case Launch(kernel, dims, buffers):
+                return Launch(kernel, self.exprs(dims), tuple([self.known(b) for b in buffers]))
+        return stmt
+
+    def block(self, block: Block) -> Block:
+        label = self.label(block.label)
+        bindings = self.exprs(block.bindings)
+        predicate = None if block.predicate is None else self.expr(block.predicate)
+        iters = []
+        for it in block.iters:
+            extent = self.expr(it.extent)
+            iters.append(it.replace(var=self.var(it.var), extent=extent))
+        init = None if block.init is None else self.stmt(block.init)
+        return block.replace(
+            label=label, iters=tuple(iters), bindings=bindings, predicate=predicate,
+            init=init, body=self.stmt(block.body),
+        )  # fmt: skip

@@ -1,0 +1,270 @@
+"""Runs loop functions on numpy arrays, strictly: the meaning of the loop IR.
+
+Out-of-bounds accesses, reads of temporaries never stored to, iterators outside their extents and
+(on request) races are errors. Arithmetic has the IR's types: f32 in f32, fixed-width integers
+wrap, `index` does not. Statements are compiled to closures; nests around one store run as
+whole-array operations with the same results bit for bit (`nests`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passes.ir.loop.closures import THREAD, THREADS, Evaluator, Frame
+from passes.ir.loop.memory import Array, ExecutionError, Races, allocate, bind
+from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Launch, Seq, Stmt, Store
+from passes.ir.loop.statements import Run, Statements, sequence
+from passes.ir.node import IRError, postorder
+
+TeamRun: TypeAlias = Callable[[list[Frame]], None]
+
+
+def interpret(
+    function: Function,
+    dims: Mapping[str, int],
+    arrays: Sequence[NDArray[Any]],
+    kernels: Mapping[str, Function] | None = None,
+    *,
+    threads: int = 1,
+    check_races: bool = False,
+) -> None:
+    """Runs `function`; `arrays` are its parameters in order and are changed in place.
+
+    A parameter of one axis may be given an array of more: its memory is taken flat. With several
+    `threads`, every thread runs the whole body but only its chunk of each parallel loop, one
+    thread after the other between barriers, as a lowered kernel does. `check_races` finds
+    parallel iterations (threads, if several) that touch what another one stores to.
+    Raises `ExecutionError` for anything the IR forbids.
+    """
+    races = Races() if check_races else None
+    program = _Program(function, dict(kernels or {}), races, {})
+    missing = [d.name for d in function.dims if d.name not in dims]
+    if missing or len(dims) != len(function.dims):
+        wanted = ", ".join(d.name for d in function.dims)
+        raise ExecutionError(f"function '{function.name}' takes dims ({wanted}), not {dict(dims)}")
+    given = [(np.asanyarray(a), None) for a in arrays]
+    with np.errstate(all="ignore"):
+        program.launch([dims[d.name] for d in function.dims], given, threads)
+
+
+class _Program:
+    """A compiled function."""
+
+    def __init__(
+        self,
+        function: Function,
+        kernels: dict[str, Function],
+        races: Races | None,
+        compiled: dict[Function, _Program],
+    ) -> None:
+        self.function, self.kernels, self.races = function, kernels, races
+        self.compiled = compiled
+        self.evaluator = Evaluator(function.name, races)
+        for node in (*function.dims, *function.params, *function.allocs):
+            self.evaluator.slot(node)
+        buffers = (*function.params, *function.allocs)
+        self.shapes = {b: self.evaluator.roots(b.shape) for b in buffers}
+        self.stored = {s.buffer for s in postorder(function.body) if isinstance(s, Store)}
+        self.private = [b for b in function.allocs if b.scope != "global"]
+        self.statements = Statements(self.evaluator, self._launch, self._renew)
+        self.team = self._team(function.body)
+
+    def launch(self, dims: list[int], arrays: Sequence[Array], threads: int) -> None:
+        """Runs it with a team of threads."""
+        self.team(self.frames(dims, arrays, [(t, threads) for t in range(threads)]))
+
+    def frames(
+        self, dims: list[int], arrays: Sequence[Array], team: list[tuple[int, int]]
+    ) -> list[Frame]:
+        """The frames of the team's threads; what is not private to a thread is shared."""
+        function, slots = self.function, self.evaluator.slots
+        shared: Frame = [None] * self.evaluator.size
+        for dim, value in zip(function.dims, dims, strict=True):
+            if not dim.lo <= value <= dim.hi:
+                raise ExecutionError(
+                    f"function '{function.name}': dim {dim.name} = {value} is outside its declared"
+                    f" bounds {dim.lo}..{dim.hi}"
+                )
+            shared[slots[dim]] = int(value)
+        if len(arrays) != len(function.params):
+            raise ExecutionError(
+                f"function '{function.name}' takes {len(function.params)} arrays, not {len(arrays)}"
+            )
+        for buffer, array in zip(function.params, arrays, strict=True):
+            shape = tuple(self.shapes[buffer].run(shared))
+            found = bind(function.name, buffer, shape, array)
+            shared[slots[buffer] : slots[buffer] + 2] = found
+        self._check_aliases(shared)
+        self._allocate(shared, [b for b in function.allocs if b.scope == "global"])
+        frames = []
+        for thread, count in team:
+            frame = list(shared)
+            frame[THREAD], frame[THREADS] = thread, count
+            self._renew(frame)
+            frames.append(frame)
+        return frames
+
+    def _renew(self, frame: Frame) -> None:
+        self._allocate(frame, self.private)
+
+    def _allocate(self, frame: Frame, buffers: Sequence[Buffer]) -> None:
+        for buffer in buffers:
+            shape = tuple(self.shapes[buffer].run(frame))
+            slot = self.evaluator.slots[buffer]
+            frame[slot : slot + 2] = allocate(self.function.name, buffer, shape)
+
+    def _check_aliases(self, frame: Frame) -> None:
+        slots, params = self.evaluator.slots, self.function.params
+        for written in params:
+            for other in params if written in self.stored else ():
+                a, b = frame[slots[written]], frame[slots[other]]
+                if written is not other and np.may_share_memory(a, b):
+                    raise ExecutionError(
+                        f"function '{self.function.name}': parameters {written.name} and"
+                        f" {other.name} share memory, but {written.name} is stored to"
+                    )
+
+    # Teams: statements with barriers inside run in step, others thread by thread
+
+    def _team(self, stmt: Stmt) -> TeamRun:
+        if not self._synchronises(stmt):
+            return self._each(self.statements.stmt(stmt))
+        if isinstance(stmt, Barrier):
+            return lambda frames: None
+        if isinstance(stmt, Seq):
+            return self._team_sequence(stmt)
+        if isinstance(stmt, For):
+            return self._team_loop(stmt)
+        if isinstance(stmt, If):
+            cond, then = self.evaluator.roots([stmt.cond]), self._team(stmt.then)
+            other = self._team(stmt.other) if stmt.other is not None else None
+
+            def branch(frames: list[Frame]) -> None:
+                if self._agreed(frames, cond.run):
+                    then(frames)
+                elif other is not None:
+                    other(frames)
+
+            return branch
+        if isinstance(stmt, Launch):
+            callee, give = self._callee(stmt)
+
+            def launch(frames: list[Frame]) -> None:
+                team = [(f[THREAD], f[THREADS]) for f in frames]
+                callee.team(callee.frames(*give(frames[0]), team))
+
+            return launch
+        raise IRError(f"function '{self.function.name}': a barrier inside a block")
+
+    def _team_sequence(self, stmt: Seq) -> TeamRun:
+        parts: list[TeamRun] = []
+        plain: list[Run] = []
+        for inner in stmt.stmts:
+            if not self._synchronises(inner):
+                plain.append(self.statements.stmt(inner))
+                continue
+            if plain:
+                parts.append(self._each(sequence(plain)))
+            plain = []
+            parts.append(self._team(inner))
+        if plain:
+            parts.append(self._each(sequence(plain)))
+
+        def run(frames: list[Frame]) -> None:
+            for part in parts:
+                part(frames)
+
+        return run
+
+    def _team_loop(self, stmt: For) -> TeamRun:
+        slot, extent = self.evaluator.slot(stmt.var), self.evaluator.roots([stmt.extent])
+        body = self._team(stmt.body)
+        if stmt.kind == "parallel":
+            raise IRError(f"function '{self.function.name}': a barrier inside a parallel loop")
+
+        def run(frames: list[Frame]) -> None:
+            for value in range(self._agreed(frames, extent.run)):
+                for frame in frames:
+                    frame[slot] = value
+                body(frames)
+
+        return run
+
+    def _each(self, run: Run) -> TeamRun:
+        races = self.races
+
+        def each(frames: list[Frame]) -> None:
+            if races is not None and len(frames) > 1:
+                races.begin()
+            for frame in frames:
+                if races is not None and len(frames) > 1:
+                    races.me = frame[THREAD]
+                run(frame)
+            if races is not None and len(frames) > 1:
+                races.end()
+
+        return each
+
+    def _agreed(self, frames: list[Frame], value: Callable[[Frame], list[Any]]) -> Any:
+        found = [value(frame)[0] for frame in frames]
+        if any(v != found[0] for v in found):
+            raise ExecutionError(
+                f"function '{self.function.name}': threads disagree about a loop or condition"
+                f" around a barrier ({found}), so some would wait for ever"
+            )
+        return found[0]
+
+    def _synchronises(self, stmt: Stmt) -> bool:
+        for node in postorder(stmt):
+            if isinstance(node, Barrier):
+                return True
+            if isinstance(node, Launch):
+                kernel = self._kernel(node)
+                if self._synchronises(kernel.body) or any(
+                    b.scope == "global" for b in kernel.allocs
+                ):
+                    return True
+        return False
+
+    # Kernels
+
+    def _kernel(self, stmt: Launch) -> Function:
+        kernel = self.kernels.get(stmt.kernel)
+        if kernel is None:
+            known = ", ".join(sorted(self.kernels)) or "none"
+            raise ExecutionError(
+                f"function '{self.function.name}' launches '{stmt.kernel}', which is not among"
+                f" the kernels given ({known})"
+            )
+        return kernel
+
+    def _launch(self, stmt: Launch) -> Run:
+        callee, give = self._callee(stmt)
+
+        def launch(frame: Frame) -> None:
+            callee.team(callee.frames(*give(frame), [(frame[THREAD], frame[THREADS])]))
+
+        return launch
+
+    def _callee(
+        self, stmt: Launch
+    ) -> tuple[_Program, Callable[[Frame], tuple[list[int], list[Array]]]]:
+        kernel = self._kernel(stmt)
+        if kernel not in self.compiled:
+            self.compiled[kernel] = _Program(kernel, self.kernels, self.races, self.compiled)
+        if len(stmt.dims) != len(kernel.dims):
+            raise ExecutionError(
+                f"function '{self.function.name}' launches '{kernel.name}' with {len(stmt.dims)}"
+                f" dims; it takes {len(kernel.dims)}"
+            )
+        dims = self.evaluator.roots(stmt.dims)
+        slots = [self.evaluator.slot(buffer) for buffer in stmt.buffers]
+
+        def give(frame: Frame) -> tuple[list[int], list[Array]]:
+            return dims.run(frame), [(frame[s], frame[s + 1]) for s in slots]
+
+        return self.compiled[kernel], give

@@ -1,0 +1,238 @@
+"""What one thread does: statements as closures over its frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from passes.ir.dtypes import INDEX
+from passes.ir.loop.closures import BLOCK, RACE, THREAD, THREADS, Evaluator, Frame
+from passes.ir.loop.memory import Races
+from passes.ir.loop.nests import Let, Nest, Range, legal
+from passes.ir.loop.nodes import Block, For, If, Launch, Load, Seq, Stmt, Store
+from passes.ir.node import IRError
+
+Run: TypeAlias = Callable[[Frame], None]
+
+
+class Statements:
+    """Compiles the statements of one function.
+
+    `launch` gives the closure of a kernel call; `renew` forgets what is private to a thread.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        launch: Callable[[Launch], Run],
+        renew: Callable[[Frame], None],
+    ) -> None:
+        self.evaluator, self.launch, self.renew = evaluator, launch, renew
+        self.parallel = False  # while compiling: inside a parallel loop
+        self.whole = True  # while compiling: whole-array operations may be tried
+        self._done: dict[tuple[Stmt, bool], Run] = {}
+
+    def stmt(self, stmt: Stmt) -> Run:
+        """What one thread does for a statement."""
+        key = stmt, self.whole
+        if key not in self._done:
+            self._done[key] = self._compile(stmt)
+        return self._done[key]
+
+    def _compile(self, stmt: Stmt) -> Run:
+        if isinstance(stmt, For):
+            return (self._nest(stmt) if self.whole else None) or self._loop(stmt)
+        if isinstance(stmt, Store):
+            return self._store(stmt)
+        if isinstance(stmt, Block):
+            return self._block(stmt)
+        if isinstance(stmt, Seq):
+            return sequence([self.stmt(inner) for inner in stmt.stmts])
+        if isinstance(stmt, If):
+            return self._if(stmt)
+        if isinstance(stmt, Launch):
+            return self.launch(stmt)
+        raise IRError(
+            f"function '{self.evaluator.function}': no meaning for a"
+            f" {type(stmt).__name__} statement"
+        )
+
+    def _nest(self, stmt: For) -> Run | None:
+        """The loop and those directly inside it as whole-array operations, where possible."""
+        loops: list[For] = []
+        inside: list[Block | If] = []
+        inner: Stmt | None = stmt
+        while not isinstance(inner, Store):
+            if isinstance(inner, For) and not (inner.kind == "parallel" and self.evaluator.races):
+                loops.append(inner)
+                inner = inner.body
+            elif isinstance(inner, Block) and (inner.init is None or isinstance(inner.body, Store)):
+                inside.append(inner)
+                inner = inner.body
+            elif isinstance(inner, If) and inner.other is None:
+                inside.append(inner)
+                inner = inner.then
+            else:
+                return None
+        if not legal(loops, inside, inner):
+            return None
+        was = self.parallel
+        spans: list[tuple[int, Range]] = []
+        for loop in loops:
+            spans.append((self.evaluator.slot(loop.var), self._span(loop)))
+            self.parallel = self.parallel or loop.kind == "parallel"
+        self.parallel = was
+        lets = [self._let(item) for item in inside]
+        last = inside[-1] if inside else None
+        init = last.init if isinstance(last, Block) and isinstance(last.init, Store) else None
+        nest = Nest(self.evaluator, spans, lets, inner, init)
+        self.whole, was = False, self.whole
+        bodies = [self.stmt(part) for part in (stmt, *[loop.body for loop in loops])]
+        self.whole = was
+        return lambda frame: nest.run(frame, bodies)
+
+    def _span(self, stmt: For) -> Range:
+        """The part of a loop that a thread runs: [low, high)."""
+        extent = self.evaluator.compile(stmt.extent)
+        if stmt.kind != "parallel" or self.parallel:
+            return lambda frame: (0, int(extent(frame)))
+
+        def chunk(frame: Frame) -> tuple[int, int]:
+            whole, thread, count = int(extent(frame)), frame[THREAD], frame[THREADS]
+            return thread * whole // count, (thread + 1) * whole // count
+
+        return chunk
+
+    def _loop(self, stmt: For) -> Run:
+        slot, span = self.evaluator.slot(stmt.var), self._span(stmt)
+        kind = stmt.var.dtype
+        outermost = stmt.kind == "parallel" and not self.parallel
+        self.parallel = self.parallel or outermost
+        body = self.stmt(stmt.body)
+        if outermost:
+            self.parallel = False
+            if self.evaluator.races is not None:
+                return self._watched(slot, span, body, self.evaluator.races)
+        if kind != INDEX:
+            typed = kind.numpy.type
+
+            def run_typed(frame: Frame) -> None:
+                for value in range(*span(frame)):
+                    frame[slot] = typed(value)
+                    body(frame)
+
+            return run_typed
+
+        def run(frame: Frame) -> None:
+            for frame[slot] in range(*span(frame)):  # noqa: B020
+                body(frame)
+
+        return run
+
+    def _watched(self, slot: int, span: Range, body: Run, races: Races) -> Run:
+        """A parallel loop whose iterations are checked against each other."""
+
+        def run(frame: Frame) -> None:
+            alone = frame[THREADS] == 1
+            if alone:
+                races.begin()
+            for value in range(*span(frame)):
+                if alone:
+                    races.me = value
+                    self.renew(frame)
+                frame[slot] = value
+                body(frame)
+            if alone:
+                races.end()
+
+        return run
+
+    def _if(self, stmt: If) -> Run:
+        cond, then = self.evaluator.compile(stmt.cond), self.stmt(stmt.then)
+        other = self.stmt(stmt.other) if stmt.other is not None else None
+
+        def run(frame: Frame) -> None:
+            if cond(frame):
+                then(frame)
+            elif other is not None:
+                other(frame)
+
+        return run
+
+    def _block(self, stmt: Block) -> Run:
+        init = self.stmt(stmt.init) if stmt.init is not None else None
+        body = self.stmt(stmt.body)
+        label, ev = stmt.label, self.evaluator
+        predicate = ev.compile(stmt.predicate) if stmt.predicate is not None else None
+        iters = [
+            (ev.slot(it.var), ev.compile(binding), ev.compile(it.extent))
+            for it, binding in zip(stmt.iters, stmt.bindings, strict=True)
+        ]
+        reduce = [ev.slot(it.var) for it in stmt.iters if it.kind == "reduce"]
+
+        def run(frame: Frame) -> None:
+            outer, frame[BLOCK] = frame[BLOCK], label
+            if predicate is None or predicate(frame):
+                for slot, binding, extent in iters:
+                    frame[slot] = value = binding(frame)
+                    if not 0 <= value < extent(frame):
+                        self._misplaced(stmt, frame)
+                if init is not None and all(frame[slot] == 0 for slot in reduce):
+                    init(frame)
+                body(frame)
+            frame[BLOCK] = outer
+
+        return run
+
+    def _let(self, stmt: Block | If) -> Let:
+        ev = self.evaluator
+        if isinstance(stmt, If):
+            return Let(None, ev.compile(stmt.cond), [], ev.roots([]), ev.roots([]), [])
+        predicate = ev.compile(stmt.predicate) if stmt.predicate is not None else None
+        slots = [ev.slot(it.var) for it in stmt.iters]
+        reduce = [ev.slot(it.var) for it in stmt.iters if it.kind == "reduce"]
+        extents = ev.roots([it.extent for it in stmt.iters])
+        return Let(stmt.label, predicate, slots, ev.roots(stmt.bindings), extents, reduce)
+
+    def _misplaced(self, stmt: Block, frame: Frame) -> None:
+        for it, binding in zip(stmt.iters, stmt.bindings, strict=True):
+            value, extent = frame[self.evaluator.slots[it.var]], self.evaluator.compile(it.extent)
+            if not 0 <= value < extent(frame):
+                self.evaluator.fail(
+                    binding, frame, f"gives iterator {it.var.name}{it.var.ordinal} the value"
+                    f" {value}, outside 0..{extent(frame) - 1}; guard the block by a predicate",
+                )  # fmt: skip
+
+    def _store(self, stmt: Store) -> Run:
+        ev, slot = self.evaluator, self.evaluator.slot(stmt.buffer)
+        roots = ev.roots([*stmt.indices, stmt.value])
+        access, wide = Load(stmt.buffer, stmt.indices), stmt.value.dtype.lanes > 1
+        races = self.evaluator.races if stmt.buffer.scope == "global" else None
+
+        def run(frame: Frame) -> None:
+            *at, value = roots.run(frame)
+            place, data = tuple(at), frame[slot]
+            if wide:
+                ev.check_wide(access, frame, place)
+            elif at and min(at) < 0:
+                ev.outside(access, frame, place)
+            if races is not None and not races.touch(data, place, write=True):
+                ev.fail(access, frame, f"is stored to here and touched {RACE}")
+            try:
+                data[place] = value
+            except IndexError:
+                ev.outside(access, frame, place)
+            if frame[slot + 1] is not None:
+                frame[slot + 1][place] = True
+
+        return run
+
+
+def sequence(runs: Sequence[Run]) -> Run:
+    """One after the other."""
+
+    def run(frame: Frame) -> None:
+        for each in runs:
+            each(frame)
+
+    return run

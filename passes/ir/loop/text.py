@@ -1,0 +1,183 @@
+"""Text of loop functions: Python syntax, read back by `parse`.
+
+    def scale(x0: f32[n, 4], y1: f32[n, 4], *, n: dim[1, 512]):
+        for i2 in parallel(n):
+            for j3 in range(4):
+                with block("scale"):
+                    i4 = spatial(n, i2)
+                    j5 = spatial(4, j3)
+                    y1[i4, j5] = x0[i4, j5]*f32(2.0)
+
+Law: `parse_function(print_function(f)) is canonical(f)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from passes.ir.expr import Expr
+from passes.ir.expr_text import name_of, print_expr
+from passes.ir.loop.canonical import canonical
+from passes.ir.loop.nodes import (
+    Attr,
+    Barrier,
+    Block,
+    Buffer,
+    For,
+    Function,
+    If,
+    Launch,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+)
+from passes.ir.node import IRError
+
+_KINDS = {"serial": "range", "parallel": "parallel", "vectorized": "vectorized",
+          "unrolled": "unrolled"}  # fmt: skip
+_CONTEXT = 3  # lines shown around the one an error is about
+
+
+def print_function(function: Function) -> str:
+    """The text of `canonical(function)`: equal for equal programs."""
+    return str(Listing(canonical(function)))
+
+
+def print_type(buffer: Buffer) -> str:
+    """`f32[n, 4]`, or `u8[n, 4](strides=[8, 1])` for a view."""
+    text = f"{buffer.dtype}[{_joined(buffer.shape) or '()'}]"
+    return text if buffer.strides is None else f"{text}(strides=[{_joined(buffer.strides)}])"
+
+
+class Listing:
+    """The lines of a function just as it is, and where its statements stand in them.
+
+    `starts[i]` is the line of the i-th statement, counting statements (not sequences) from the
+    top, a block before its init and its init before its body.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.lines: list[str] = []
+        self.starts: list[int] = []
+        if function.attrs:
+            self._line(0, f"@kernel({_annotations(function.attrs)})")
+        params = [f"{name_of(b)}: {print_type(b)}" for b in function.params]
+        if function.dims:
+            params += ["*", *[f"{d.name}: dim[{d.lo}, {d.hi}]" for d in function.dims]]
+        self._line(0, f"def {function.name}({', '.join(params)}):")
+        for buffer in function.allocs:
+            scope = "" if buffer.scope == "global" else f', scope="{buffer.scope}"'
+            self._line(1, f"{name_of(buffer)} = alloc({print_type(buffer)}{scope})")
+        self._stmt(function.body, 1)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    def _line(self, depth: int, text: str) -> None:
+        self.lines.append("    " * depth + text)
+
+    def _stmt(self, stmt: Stmt, depth: int) -> None:
+        if isinstance(stmt, Seq):
+            for inner in stmt.stmts:
+                self._stmt(inner, depth)
+            if not stmt.stmts:
+                self._line(depth, "pass")
+            return
+        self.starts.append(len(self.lines))
+        match stmt:
+            case For():
+                values = ", ".join(filter(None, [print_expr(stmt.extent), _noted(stmt)]))
+                self._line(depth, f"for {name_of(stmt.var)} in {_KINDS[stmt.kind]}({values}):")
+                self._stmt(stmt.body, depth + 1)
+            case Block():
+                self._block(stmt, depth)
+            case Store(buffer, indices, value):
+                place = print_expr(Load(buffer, indices))
+                self._line(depth, f"{place} = {print_expr(value)}")
+            case If(cond, then, other):
+                self._line(depth, f"if {print_expr(cond)}:")
+                self._stmt(then, depth + 1)
+                if other is not None:
+                    self._line(depth, "else:")
+                    self._stmt(other, depth + 1)
+            case Launch(kernel, dims, buffers):
+                names = ", ".join([name_of(b) for b in buffers])
+                self._line(depth, f"launch({_quoted(kernel)}, [{_joined(dims)}], [{names}])")
+            case Barrier():
+                self._line(depth, "barrier()")
+            case _:
+                raise IRError(f"no text for statements of class {type(stmt).__name__}")
+
+    def _block(self, block: Block, depth: int) -> None:
+        values = ", ".join(filter(None, [_quoted(block.label), _noted(block)]))
+        self._line(depth, f"with block({values}):")
+        depth += 1
+        for it, binding in zip(block.iters, block.bindings, strict=True):
+            meaning = f"{it.kind}({print_expr(it.extent)}, {print_expr(binding)})"
+            self._line(depth, f"{name_of(it.var)} = {meaning}")
+        if block.predicate is not None:
+            self._line(depth, f"where({print_expr(block.predicate)})")
+        if block.init is not None:
+            self._line(depth, "with init():")
+            self._stmt(block.init, depth + 1)
+        self._stmt(block.body, depth)
+
+
+def find(text: str, part: str) -> int:
+    """Where `part` stands in `text` with no letter or digit running on; -1 if nowhere."""
+    found = re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) if part else None
+    return found.start() if found is not None else -1
+
+
+def window(lines: list[str], line: int, part: str = "", column: int | None = None) -> str:
+    """The lines around number `line` (from 0), and carets below a place in it.
+
+    The place is `column`, or else where `part` stands, or else the whole line.
+    """
+    low, high = max(0, line - _CONTEXT), min(len(lines), line + _CONTEXT + 1)
+    width = len(str(high))
+    shown = []
+    for number in range(low, high):
+        text = lines[number]
+        shown.append(f"{number + 1:>{width}} | {text}".rstrip())
+        if number == line:
+            at = find(text, part)
+            start, length = (at, len(part)) if at >= 0 else _body_of(text)
+            if column is not None:
+                start, length = column, 1
+            shown.append(f"{'':>{width}} | {' ' * start}{'^' * length}")
+    return "\n".join(shown)
+
+
+def _body_of(text: str) -> tuple[int, int]:
+    bare = text.strip()
+    return len(text) - len(text.lstrip()), max(1, len(bare))
+
+
+def _joined(items: Iterable[Expr]) -> str:
+    return ", ".join([print_expr(e) for e in items])
+
+
+def _noted(stmt: For | Block) -> str:
+    return _annotations(stmt.annotations)
+
+
+def _annotations(items: tuple[tuple[str, Attr], ...]) -> str:
+    return ", ".join([f"{key}={_literal(value)}" for key, value in items])
+
+
+def _literal(value: Attr) -> str:
+    return _quoted(value) if isinstance(value, str) else repr(value)
+
+
+def _quoted(text: str) -> str:
+    """The string in double quotes."""
+    return '"' + "".join([_escaped(c) for c in text]) + '"'
+
+
+def _escaped(c: str) -> str:
+    if c in '"\\':
+        return "\\" + c
+    return c if c.isprintable() else c.encode("unicode_escape").decode()

@@ -1,0 +1,228 @@
+"""When statements may touch the same element: the questions legality checks ask.
+
+Answers are conservative: "may" unless disjointness is proved from the indices.
+
+    two iterations t < u of a loop, everything inside it free, never meet in y[t*4 + j], j < 4,
+    because  (u*4 + j') - (t*4 + j) >= 1  holds for all of them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import combinations_with_replacement
+
+from passes.ir.arith import free_vars, prove, simplify, substitute
+from passes.ir.expr import Const, Expr, FloorDiv, FloorMod, Var
+from passes.ir.loop.nodes import Block, Buffer, For, Load
+from passes.ir.node import postorder
+from passes.schedule.accesses import Access, Ranges, accesses
+from passes.schedule.combiner import combiner_of
+from passes.schedule.tree import statements, written
+
+_SPLITS = 6  # how many fused loops one variable may be taken apart into
+_Known = tuple[tuple[Var, Expr, Expr], ...]
+
+
+def carried(
+    loop: For, known: Ranges, *, reductions: bool = False, private: Iterable[Buffer] = ()
+) -> Access | None:
+    """An access of one iteration that may meet another iteration's store; None if none does.
+
+    `known` are the ranges of all loops of the function. With `reductions`, updates of a
+    reduction's own target may meet: they combine in any order. Buffers of which each iteration
+    has its own are `private`.
+    """
+    apart = set(private)
+    inside = [a for a in accesses(loop.body) if a.buffer not in apart]
+    free = inner_loops(loop)
+    stored = written(loop.body)
+    for a, b in _pairs(inside):
+        if reductions and combining(a, b):
+            continue
+        if not never_meet(a, b, loop.var, free, known, stored):
+            return a if a.is_store else b
+    return None
+
+
+def conflict_between(first: For, second: For, known: Ranges) -> Buffer | None:
+    """A buffer through which a later iteration of `first` may meet an earlier one of `second`.
+
+    Both loops have the same extent. None means they may share one loop.
+    """
+    one, two = accesses(first.body), accesses(second.body)
+    free = inner_loops(first) | inner_loops(second)
+    stored = written(first) | written(second)
+    shared: dict[Var, Expr] = {second.var: first.var}
+    known = {
+        v: (substitute(lo, shared), substitute(hi, shared))
+        for v, (lo, hi) in known.items()
+        if v is not second.var
+    }
+    for b in two:
+        there = tuple([substitute(i, shared) for i in b.indices])
+        for a in one:
+            if a.buffer is not b.buffer or not (a.is_store or b.is_store):
+                continue
+            if not _apart(there, a.indices, first.var, free, known, stored):
+                return a.buffer
+    return None
+
+
+def never_meet(
+    a: Access,
+    b: Access,
+    var: Var,
+    free: Iterable[Var],
+    known: Ranges,
+    stored: set[Buffer],
+) -> bool:
+    """Whether `a` at one iteration of `var` and `b` at another never touch the same element.
+
+    The loops `free` run independently for both; all others are at the same iteration.
+    """
+    inside = frozenset(free)
+    return _apart(a.indices, b.indices, var, inside, known, stored) and (
+        a.indices == b.indices or _apart(b.indices, a.indices, var, inside, known, stored)
+    )
+
+
+def combining(a: Access, b: Access) -> bool:
+    """Whether both are part of one block's reduction: they commute."""
+    block = a.block
+    if block is None or b.block is not block or not reduces(block):
+        return False
+    combiner = combiner_of(block)
+    return combiner is not None and combiner.target is a.buffer is b.buffer
+
+
+def reduces(block: Block) -> bool:
+    return any(it.kind == "reduce" for it in block.iters)
+
+
+def inner_loops(loop: For) -> frozenset[Var]:
+    """The variables of the loops inside a loop."""
+    return frozenset(s.var for s in statements(loop.body) if isinstance(s, For))
+
+
+def steady(e: Expr, stored: Iterable[Buffer]) -> bool:
+    """Whether the expression reads nothing that is stored to."""
+    changing = set(stored)
+    return not any(isinstance(n, Load) and n.buffer in changing for n in postorder(e))
+
+
+def _pairs(found: list[Access]) -> Iterator[tuple[Access, Access]]:
+    """Pairs (an access with itself too) of the same buffer of which one is a store; of those
+    with equal indices and of the same block only one."""
+    seen = set()
+    kept = []
+    for access in found:
+        key = access.buffer, access.indices, access.is_store, access.block
+        if key not in seen:
+            seen.add(key)
+            kept.append(access)
+    for a, b in combinations_with_replacement(kept, 2):
+        if a.buffer is b.buffer and (a.is_store or b.is_store):
+            yield a, b
+
+
+def _apart(
+    first: tuple[Expr, ...],
+    second: tuple[Expr, ...],
+    var: Var,
+    free: frozenset[Var],
+    known: Ranges,
+    stored: set[Buffer],
+) -> bool:
+    """Whether `first` at some iteration of `var` and `second` at a later one differ."""
+    if not all(steady(i, stored) for i in (*first, *second)):
+        return False
+    needed = _reachable([*first, *second, var], known)
+    facts = tuple([(v, *known[v]) for v in known if v in needed])
+    return _proved_apart(first, second, var, free & needed, facts, _SPLITS)
+
+
+def _reachable(roots: list[Expr], known: Ranges) -> frozenset[Var]:
+    """The variables of the expressions, of their ranges, and so on."""
+    found: set[Var] = set()
+    pending = [v for e in roots for v in free_vars(e)]
+    while pending:
+        var = pending.pop()
+        if var not in found:
+            found.add(var)
+            pending.extend(v for e in known.get(var, ()) for v in free_vars(e))
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1 << 14)
+def _proved_apart(
+    first: tuple[Expr, ...],
+    second: tuple[Expr, ...],
+    var: Var,
+    free: frozenset[Var],
+    facts: _Known,
+    splits: int,
+) -> bool:
+    env = {v: (lo, hi) for v, lo, hi in facts}
+    first = tuple([simplify(i, env) for i in first])
+    second = tuple([simplify(i, env) for i in second])
+    width = _width((*first, *second), var)
+    if width is not None and splits and var in env:
+        return _apart_in_parts(first, second, var, width, free, facts, splits)
+    top = env[var][1] if var in env else None
+    later = Var("later", -1, var.dtype)
+    names: dict[Var, Expr] = {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free}
+    names[var] = var + 1 + later
+    limits: dict[Var, tuple[Expr, Expr]] = dict(env)
+    zero = Const(0, var.dtype)
+    if top is not None:
+        limits[later] = (zero, top - 1 - var)
+    for v in free:
+        renamed = names[v]
+        assert isinstance(renamed, Var)
+        limits[renamed] = substitute(env[v][0], names), substitute(env[v][1], names)
+    for a, b in zip(first, second, strict=True):
+        step = substitute(b, names) - a
+        if prove(step >= 1, limits) or prove(step <= -1, limits):
+            return True
+    return False
+
+
+def _width(indices: tuple[Expr, ...], var: Var) -> Expr | None:
+    """The least `w` of the quotients `var // w` and remainders `var % w` in the indices."""
+    found = {
+        n.b
+        for n in postorder(*indices)
+        if isinstance(n, FloorDiv | FloorMod) and n.a is var and not free_vars(n.b)
+    }
+    numbers = [w for w in found if isinstance(w, Const) and int(w.value) > 1]
+    if numbers:
+        return min(numbers, key=lambda w: w.value)
+    symbols = [w for w in found if not isinstance(w, Const)]
+    return min(symbols, key=lambda w: w.digest) if symbols else None
+
+
+def _apart_in_parts(
+    first: tuple[Expr, ...],
+    second: tuple[Expr, ...],
+    var: Var,
+    width: Expr,
+    free: frozenset[Var],
+    facts: _Known,
+    splits: int,
+) -> bool:
+    """With `var = q*width + r`: apart if q differs, and if only r does."""
+    env = {v: (lo, hi) for v, lo, hi in facts}
+    zero = Const(0, var.dtype)
+    q = Var("q", -10_000_000 - splits, var.dtype)
+    r = Var("r", -10_000_000 - splits, var.dtype)
+    parts: dict[Var, Expr] = {var: q * width + r}
+    top = env[var][1]
+    split = {v: tuple(substitute(e, parts) for e in pair) for v, pair in env.items()}
+    del split[var]
+    split[q], split[r] = (zero, top // width), (zero, width - 1)
+    facts = tuple([(v, lo, hi) for v, (lo, hi) in split.items()])
+    one = tuple([simplify(substitute(i, parts), split) for i in first])
+    two = tuple([simplify(substitute(i, parts), split) for i in second])
+    outer = _proved_apart(one, two, q, free | {r}, facts, splits - 1)
+    return outer and _proved_apart(one, two, r, free, facts, splits - 1)

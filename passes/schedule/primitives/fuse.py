@@ -1,0 +1,37 @@
+"""fuse: two nested loops become one."""
+
+from __future__ import annotations
+
+from passes.ir.arith import free_vars, simplify, substitute
+from passes.ir.dtypes import INDEX
+from passes.ir.expr import Var
+from passes.ir.loop.nodes import For, Function
+from passes.schedule.dependence import steady
+from passes.schedule.tree import Refusal, fresh_ordinal, get_loop, replace, spell, written
+
+
+def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
+    """One loop over the product of two perfectly nested ones of the same kind.
+
+        for i in range(n):
+            for j in range(4): s(i, j)
+        → for i_j in range(n*4): s(i_j // 4, i_j % 4)
+    """
+    at = get_loop(function, outer, "fuse")
+    inside = at.body
+    refuse = Refusal("fuse", f"loops {spell(outer)}, {spell(inner)}", function, outer)
+    if not isinstance(inside, For) or inside.var is not inner:
+        raise refuse("they are not perfectly nested")
+    if outer in free_vars(inside.extent):
+        raise refuse("the inner extent depends on the outer loop")
+    if at.kind != inside.kind:
+        raise refuse(f"the outer one is {at.kind}, the inner one {inside.kind}")
+    if outer.dtype != INDEX or inner.dtype != INDEX:
+        raise refuse("a variable is not of type index")
+    if not steady(inside.extent, written(function)):
+        raise refuse("the inner extent reads memory that the function stores to")
+    fused = Var(f"{outer.name}_{inner.name}", fresh_ordinal(function))
+    values = {outer: fused // inside.extent, inner: fused % inside.extent}
+    body = substitute(inside.body, values)
+    extent = simplify(at.extent * inside.extent)
+    return replace(function, at, For(fused, extent, body, at.kind, at.annotations)), fused

@@ -1,0 +1,111 @@
+"""reorder: nested loops change places."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+from passes.ir.arith import free_vars, linear, prove
+from passes.ir.expr import Var
+from passes.ir.expr_text import name_of
+from passes.ir.loop.nodes import For, Function, Stmt
+from passes.schedule.accesses import Access, Ranges, accesses, ranges
+from passes.schedule.dependence import combining, inner_loops, never_meet, steady
+from passes.schedule.legality import checked
+from passes.schedule.tree import Refusal, get_loop, replace, spell, written
+
+
+def reorder(function: Function, *order: Var) -> Function:
+    """The named loops, which lie on one chain without other statements, nested in this order.
+
+        for i: for j: for k: s        reorder(k, i)
+        → for k: for j: for i: s      # the places i and k held are filled in the order given
+
+    Legal if, for every two loops that change order, no two iterations that differ in both touch
+    the same element, updates of a reduction along both excepted.
+    """
+    place = "loops " + ", ".join(spell(v) for v in order)
+    refuse = Refusal("reorder", place, function, order[0] if order else None)
+    if len(set(order)) != len(order) or not order:
+        raise refuse("every loop is to be named once")
+    loops = {var: get_loop(function, var, "reorder") for var in order}
+    outermost = max(loops.values(), key=lambda loop: sum(v in _chain(loop) for v in order))
+    chain = _chain(outermost)
+    missing = [var for var in order if var not in chain]
+    if missing:
+        raise refuse(f"{spell(missing[0])} is not nested without gaps in {spell(outermost.var)}")
+    last = max(list(chain).index(var) for var in order)
+    members = list(chain.values())[: last + 1]
+    queue = iter(order)
+    nested = [loops[next(queue)] if loop.var in loops else loop for loop in members]
+    _check_extents(refuse, members, nested)
+    _check_order(refuse, members, nested, ranges(function))
+    body: Stmt = members[-1].body
+    for loop in reversed(nested):
+        body = loop.replace(body=body)
+    return checked(replace(function, outermost, body), refuse)
+
+
+def _chain(loop: For) -> dict[Var, For]:
+    """The loop and those perfectly nested in it."""
+    chain = {loop.var: loop}
+    while isinstance(loop.body, For):
+        loop = loop.body
+        chain[loop.var] = loop
+    return chain
+
+
+def _check_extents(refuse: Refusal, before: list[For], after: list[For]) -> None:
+    local = {loop.var for loop in before}
+    stored = written(before[0])
+    for position, loop in enumerate(after):
+        known = {other.var for other in after[:position]}
+        for var in sorted(free_vars(loop.extent) & local - known, key=name_of):
+            raise refuse(f"the extent of {spell(loop.var)} depends on {spell(var)}")
+        if before[position] is not loop and not steady(loop.extent, stored):
+            raise refuse(f"the extent of {spell(loop.var)} reads memory stored to inside")
+
+
+def _check_order(refuse: Refusal, before: list[For], after: list[For], known: Ranges) -> None:
+    """Dependences keep their direction if none spans two loops that change order."""
+    rank = {loop.var: k for k, loop in enumerate(after)}
+    turned = [(u, v) for u, v in combinations(before, 2) if rank[u.var] > rank[v.var]]
+    inside = accesses(before[-1].body)
+    stored = written(before[-1].body)
+    free = {loop.var for loop in before} | inner_loops(before[-1])
+    seen = set()
+    for k, a in enumerate(inside):
+        for b in inside[k:]:
+            if a.buffer is not b.buffer or not (a.is_store or b.is_store):
+                continue
+            key = a.indices, b.indices, a.block, b.block
+            if key in seen:
+                continue
+            seen.add(key)
+            for u, v in turned:
+                apart = any(
+                    never_meet(a, b, one.var, free - {one.var}, known, stored) for one in (v, u)
+                )
+                if not apart and not _commute(a, b, u.var, v.var):
+                    raise refuse(
+                        f"iterations that differ in both {spell(u.var)} and {spell(v.var)} may"
+                        f" meet in buffer '{name_of(a.buffer)}', and change order"
+                    )
+
+
+def _commute(a: Access, b: Access, u: Var, v: Var) -> bool:
+    """Whether both update a reduction that runs along both loops, started where they are 0."""
+    block = a.block
+    if block is None or not combining(a, b):
+        return False
+    driven = set()
+    for it, e in zip(block.iters, block.bindings, strict=True):
+        form = linear(e, [u, v])
+        if form is None:
+            return False
+        coefficients, _ = form
+        if coefficients and it.kind != "reduce":
+            return False
+        if not all(prove(c >= 1) for c in coefficients.values()):
+            return False
+        driven |= set(coefficients)
+    return driven == {u, v}

@@ -1,0 +1,5 @@
+"""Search stage: every loop function gets a schedule.
+
+defaults/   rules that choose analytically from the program and the target's facts, no measuring
+stage       kernels → scheduled kernels, one set a target level
+"""

@@ -1,0 +1,128 @@
+"""What rules ask of a program: which blocks map, which reduce, how their loops may be cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from passes.ir.arith import free_vars
+from passes.ir.expr import Call, Const, Div, Expr, Var
+from passes.ir.loop.nodes import Block, For, Function, Seq, Stmt, Store
+from passes.ir.node import postorder
+from passes.schedule.schedule import Schedule
+from passes.schedule.tree import (
+    ScheduleError,
+    blocks_in,
+    get_block,
+    get_loop,
+    loaded,
+    own_nest,
+    path_to_block,
+)
+
+
+def blocks(s: Schedule) -> list[Block]:
+    """The blocks of the program so far, in order."""
+    return blocks_in(s.function.body)
+
+
+def is_map(block: Block) -> bool:
+    """Whether the block stores, once per instance and unconditionally, what it computes."""
+    store = block.body
+    plain = isinstance(store, Store) and block.init is None and block.predicate is None
+    return plain and all(it.kind == "spatial" for it in block.iters)
+
+
+def reduces(block: Block) -> bool:
+    return any(it.kind == "reduce" for it in block.iters)
+
+
+def inline_maps(s: Schedule) -> None:
+    """Dissolves the maps into temporaries that cost little to repeat, or have one reader.
+
+    A map that reads a reduction's result with fewer axes than its reader, or that calls a
+    function, is kept unless one block of the same rank reads it: repeating it would cost more
+    than the memory it saves.
+    """
+    for block in blocks(s):
+        if not is_map(block):
+            continue
+        store = block.body
+        assert isinstance(store, Store)
+        if store.buffer not in s.function.allocs or store.buffer in loaded(block):
+            continue
+        if set(store.indices) != {it.var for it in block.iters}:
+            continue
+        readers = [b for b in blocks(s) if b is not block and store.buffer in loaded(b)]
+        costly = any(isinstance(n, Call | Div) for n in postorder(store.value))
+        single = len(readers) == 1 and len(readers[0].iters) == len(block.iters)
+        if readers and (single or not costly):
+            s.compute_inline(block.label)
+
+
+def extent(s: Schedule, loop: Var) -> Expr:
+    return get_loop(s.function, loop, "extent").extent
+
+
+def constant(e: Expr) -> int | None:
+    """The value of a constant extent, None if it is symbolic."""
+    return int(e.value) if isinstance(e, Const) else None
+
+
+def own_loops(s: Schedule, label: str) -> list[Var]:
+    """The loops that hold nothing but the block, outermost first."""
+    nest = own_nest(path_to_block(s.function, label, "own_loops"))
+    return [loop.var for loop in nest if isinstance(loop, For)]
+
+
+def driven(s: Schedule, label: str, kind: str) -> list[Var]:
+    """The block's own loops that drive iterators of a kind."""
+    block = get_block(s.function, label, "driven")
+    pairs = zip(block.iters, block.bindings, strict=True)
+    used = frozenset[Var]().union(*[free_vars(e) for it, e in pairs if it.kind == kind])
+    return [var for var in own_loops(s, label) if var in used]
+
+
+def vector_factor(count: int, lanes: int) -> int:
+    """The largest power of two up to `lanes` that divides `count`."""
+    factor = lanes
+    while count % factor:
+        factor //= 2
+    return factor
+
+
+def vectorize_lanes(s: Schedule, loop: Var, lanes: int, unroll: bool = True) -> None:
+    """Cuts a loop of constant extent into vectors (unrolled, or run in a loop) of full lanes."""
+    count = constant(extent(s, loop))
+    if count is None or count == 1:
+        return
+    factor = vector_factor(count, lanes)
+    if factor == 1:
+        return
+    if factor == count:
+        s.vectorize(loop)
+        return
+    outer, inner = s.split(loop, factor)
+    s.vectorize(inner)
+    if unroll:
+        s.unroll(outer)
+
+
+def parallel_outer(s: Schedule, loops: Sequence[Var]) -> Var | None:
+    """The longest run of leading loops whose iterations are independent, fused and parallel.
+
+    None if even the first one's iterations may meet (a scatter): the nest runs on one thread.
+    """
+    chosen: list[Var] = []
+    for loop in loops:
+        try:
+            s.parallel(loop)
+        except ScheduleError:
+            break
+        chosen.append(loop)
+    return s.fuse(*chosen) if chosen else None
+
+
+def top_nests(function: Function) -> list[Stmt]:
+    """The statements at the top of a function."""
+    return list(function.body.stmts) if isinstance(function.body, Seq) else [function.body]
+

@@ -1,0 +1,35 @@
+"""The facts of a CPU that default schedules choose by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Target:
+    """Vector width in bits, how many vector registers, bytes of first and second level cache,
+    and whether there are dot-product instructions."""
+
+    vector_bits: int
+    vector_registers: int
+    l1d_bytes: int
+    l2_bytes: int
+    has_vnni: bool
+
+    @property
+    def dot_intrinsic(self) -> str:
+        """The instruction (pair) for four-byte dot products."""
+        return "dot4_u8_i8" if self.has_vnni else "dot4_u8_i8_words"
+
+    @property
+    def lanes(self) -> int:
+        """32-bit lanes of a vector."""
+        return self.vector_bits // 32
+
+    @staticmethod
+    def of(facts: Mapping[str, Any]) -> Target:
+        """From the declared target facts of a stage."""
+        names = ("vector_bits", "vector_registers", "l1d_bytes", "l2_bytes")
+        return Target(*[int(facts[name]) for name in names], bool(facts["has_vnni"]))

@@ -1,0 +1,372 @@
+"""Random loop functions, for the laws of everything that prints, checks or rewrites them.
+
+`loop_programs()` draws programs that are verified, run without error and whose results are exact
+in any order of summation: small integers throughout. `spelled_functions()` draws functions with
+every kind of node, for laws about their text; those need not make sense when run.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from passes.ir import expr as ir
+from passes.ir.arith import dims_of
+from passes.ir.dtypes import BOOL, F16, F32, I8, I32, INDEX, U8, DType
+from passes.ir.evaluate import integer
+from passes.ir.expr import (
+    Const,
+    Dim,
+    Expr,
+    Var,
+    both,
+    cast,
+    ceildiv,
+    const,
+    index,
+    maximum,
+    minimum,
+)
+from passes.ir.intrinsics import call
+from passes.ir.loop import nodes
+from passes.ir.loop.builder import LoopBuilder, identity, load
+from passes.ir.loop.interpret import interpret
+from passes.ir.loop.nodes import Buffer, Function, Stmt, seq
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+Recipe = Callable[[Sequence[Expr], Sequence[Expr]], Expr]  # a value, from iterators and extents
+_LIMIT = 6  # what is read from a temporary is clamped to -6..6
+
+
+@dataclass(frozen=True)
+class LoopProgram:
+    """A function, extents for its dims, and contents for its parameters (outputs are zero)."""
+
+    function: Function
+    dims: dict[str, int]
+    arrays: tuple[np.ndarray, ...]
+
+    def run(self, function: Function | None = None, **options: Any) -> list[np.ndarray]:
+        """The parameters after running `function`, this program's own if none is given."""
+        arrays = [a.copy() for a in self.arrays]
+        interpret(function or self.function, self.dims, arrays, **options)
+        return arrays
+
+
+@st.composite
+def loop_programs(draw: Draw, max_stages: int = 3) -> LoopProgram:
+    """A chain of maps, reductions, gathers and hand-written nests over one or two dims."""
+    dims = [Dim("n", 1, 9)] + ([Dim("m", 1, 7)] if draw(st.booleans()) else [])
+    b = LoopBuilder("program", dims=dims)
+    extents: list[Expr] = [*dims, index(4), index(6), dims[0] + 3]
+    readable = [
+        b.param(name, draw(_shapes(extents)), draw(st.sampled_from([F32, F32, I32])))
+        for name in "xw"[: draw(st.integers(1, 2))]
+    ]
+    inputs = len(readable)
+    rows = b.param("rows", (dims[0],), I32)  # for gathers: values below every extent
+    for stage in range(draw(st.integers(1, max_stages))):
+        last = stage > 0 and draw(st.booleans())
+        shape, dtype = draw(_shapes(extents)), draw(st.sampled_from([F32, F32, I32]))
+        name = "yzu"[stage]
+        made = b.param(name, shape, dtype) if last else b.local(name, shape, dtype)
+        _stage(draw, b, made, readable, rows, extents)
+        readable.append(made)
+    out = b.param("out", readable[-1].shape, readable[-1].dtype)
+    last_made = readable[-1]
+    b.map(out, lambda *i: load(last_made, *i), label="out")
+    function = b.function()
+    sizes = {d.name: draw(st.integers(d.lo, d.hi)) for d in dims}
+    random = np.random.default_rng(draw(st.integers(0, 1 << 16)))
+    arrays = []
+    for number, param in enumerate(function.params):
+        shape = tuple([_size(e, sizes) for e in param.shape])
+        filled = param is rows or number < inputs
+        low, high = (0, 1) if param is rows else (-2, 3)
+        values = random.integers(low, high, shape) if filled else np.zeros(shape)
+        arrays.append(values.astype(param.dtype.numpy))
+    return LoopProgram(function, sizes, tuple(arrays))
+
+
+def _shapes(extents: Sequence[Expr]) -> st.SearchStrategy[tuple[Expr, ...]]:
+    return st.lists(st.sampled_from(extents), min_size=1, max_size=2).map(tuple)
+
+
+def _size(e: Expr, sizes: dict[str, int]) -> int:
+    return integer(e, {d: sizes[d.name] for d in dims_of(e)})
+
+
+def _stage(
+    draw: Draw,
+    b: LoopBuilder,
+    target: Buffer,
+    readable: Sequence[Buffer],
+    rows: Buffer,
+    extents: Sequence[Expr],
+) -> None:
+    """One computation that fills `target`."""
+    kind = draw(st.sampled_from(["plain", "nest", "nest"]))
+    over = [draw(st.sampled_from(extents))] if draw(st.booleans()) else []
+    sizes = [*target.shape, *over]
+    recipe = draw(_values(readable, rows, target.dtype, len(sizes)))
+    combine = draw(st.sampled_from(["add", "max", "min"]))
+    if kind == "nest":
+        _nest(draw, b, target, over, recipe, combine)
+    elif over:
+        b.reduce(target, over, lambda *iters: recipe(iters, sizes), combine)
+    else:
+        b.map(target, lambda *iters: recipe(iters, sizes))
+
+
+def _nest(
+    draw: Draw, b: LoopBuilder, target: Buffer, over: list[Expr], recipe: Recipe, combine: Any
+) -> None:
+    """The same with some loops split, in any order and of any kind."""
+    serial, any_kind = ["serial", "vectorized", "unrolled"], ["serial", "parallel", "vectorized"]
+    rank, sizes = len(target.shape), [*target.shape, *over]
+    loops: list[tuple[Var, Expr, Any]] = []
+    axes: list[tuple[Expr, Expr]] = []
+    guard: Expr | None = None
+    for number, extent in enumerate(sizes):
+        kinds = st.sampled_from(any_kind if number < rank else serial)
+        if draw(st.booleans()):
+            factor = draw(st.sampled_from([2, 4]))
+            outer, inner = b.var("io"), b.var("ii")
+            at = outer * factor + inner
+            loops.append((outer, ceildiv(extent, factor), draw(kinds)))
+            loops.append((inner, index(factor), draw(kinds)))
+            guard = both(guard, at < extent)
+        else:
+            at = b.var("i")
+            loops.append((at, extent, draw(kinds)))
+        axes.append((extent, at))
+    with b.block(target.name, axes[:rank], axes[rank:], where=guard) as iters:
+        place, value = iters[:rank], recipe(iters, sizes)
+        if over:
+            with b.init():
+                b.store(target, place, identity(combine, target.dtype))
+            kind = {"add": ir.Add, "max": ir.Max, "min": ir.Min}[combine]
+            value = kind(load(target, *place), value)
+        b.store(target, place, value)
+    b.wrap(draw(st.permutations(loops)))
+
+
+def _values(
+    readable: Sequence[Buffer], rows: Buffer, dtype: DType, count: int
+) -> st.SearchStrategy[Recipe]:
+    """A function from iterators (and their extents) to a value of `dtype`."""
+
+    @st.composite
+    def one(draw: Draw) -> Recipe:
+        def read() -> Recipe:
+            buffer = draw(st.sampled_from(list(readable)))
+            ways = [
+                (draw(st.sampled_from("iiircg")), draw(st.integers(0, count - 1)))
+                for _ in buffer.shape
+            ]
+
+            def at(iters: Sequence[Expr], sizes: Sequence[Expr]) -> Expr:
+                places = [
+                    _place(way, iters[n], sizes[n], extent, rows)
+                    for (way, n), extent in zip(ways, buffer.shape, strict=True)
+                ]
+                value = load(buffer, *places)
+                low, high = const(-_LIMIT, buffer.dtype), const(_LIMIT, buffer.dtype)
+                return cast(minimum(maximum(value, low), high), dtype)
+
+            return at
+
+        first, second = read(), read()
+        shape = draw(st.sampled_from(["one", "add", "mul", "sub", "max", "select"]))
+        number = const(draw(st.integers(-3, 3)), dtype)
+
+        def value(iters: Sequence[Expr], sizes: Sequence[Expr]) -> Expr:
+            a = first(iters, sizes)
+            if shape == "one":
+                return a + number
+            c = second(iters, sizes)
+            if shape == "select":
+                return ir.Select(iters[0] < iters[-1] + 1, a, c * number)
+            if shape == "max":
+                return ir.Max(a, c)
+            return {"add": a + c, "sub": a - c, "mul": a * c}[shape]
+
+        return value
+
+    return one()
+
+
+def _place(way: str, i: Expr, size: Expr, extent: Expr, rows: Buffer) -> Expr:
+    """An index that is inside `extent` whatever the iterator `i` below `size` is."""
+    if way == "c":
+        return index(0)
+    if way == "g":
+        return cast(load(rows, i % rows.shape[0]), INDEX)
+    inside = i if size is extent else i % extent
+    return extent - 1 - inside if way == "r" else inside
+
+
+# Functions with every kind of node
+
+
+@st.composite
+def spelled_functions(draw: Draw) -> Function:
+    """A function of any statements and expressions; names, ordinals and strings are wild."""
+    maker = _Maker(draw)
+    name = draw(st.sampled_from(["f", "matmul_1", "Été"]))
+    dims = tuple([Dim(n, 0, draw(st.integers(0, 99))) for n in ("n", "i8", "past")])
+    maker.dims = list(dims[: draw(st.integers(0, 3))])
+    params = tuple([maker.buffer("global") for _ in range(draw(st.integers(0, 3)))])
+    scopes = ["global", "local", "register"]
+    allocs = [maker.buffer(draw(st.sampled_from(scopes))) for _ in range(draw(st.integers(1, 2)))]
+    body = maker.body(3)
+    return Function(name, tuple(maker.dims), params, tuple(allocs), body, maker.annotations())
+
+
+class _Maker:
+    names = st.sampled_from(["i", "k", "f", "bf", "x_", "row", "acc"])
+    strings = st.text(max_size=4)
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+        self.dims: list[Dim] = []
+        self.buffers: list[Buffer] = []
+        self.scope: list[Var] = []
+        self.labels: set[str] = set()
+        self.ordinals = iter(draw(st.permutations(range(40, 160))))
+
+    def pick(self, *options: Any) -> Any:
+        return self.draw(st.sampled_from(options))
+
+    def var(self, dtype: DType = INDEX) -> Var:
+        return Var(self.draw(self.names), next(self.ordinals), dtype)
+
+    def annotations(self) -> tuple[tuple[str, nodes.Attr], ...]:
+        floats = st.floats(allow_nan=False, allow_infinity=False)
+        values = st.one_of(st.integers(-9, 9), self.strings, st.booleans(), floats)
+        keys = st.sampled_from(["kind", "grain", "label"])
+        return tuple(self.draw(st.dictionaries(keys, values, max_size=2)).items())
+
+    def buffer(self, scope: nodes.Scope) -> Buffer:
+        shape = tuple([self.index(1, loads=False) for _ in range(self.draw(st.integers(0, 2)))])
+        strides = self.pick(None, tuple([self.index(0, loads=False) for _ in shape]))
+        dtype = self.pick(F32, F16, I32, I8, U8, BOOL, INDEX)
+        made = Buffer(self.draw(self.names), next(self.ordinals), shape, dtype, scope, strides)
+        self.buffers.append(made)
+        return made
+
+    def index(self, depth: int, loads: bool = True) -> Expr:
+        leaves: list[Expr] = [Const(self.draw(st.integers(-3, 99)), INDEX), *self.dims]
+        leaves += self.scope if loads else []
+        if depth == 0 or self.draw(st.booleans()):
+            return self.pick(*[e for e in leaves if e.dtype == INDEX])
+        if loads and self.draw(st.integers(0, 5)) == 0:
+            return ir.Cast(self.value(I32, depth - 1), INDEX)
+        kinds = ir.Add, ir.Sub, ir.Mul, ir.FloorDiv, ir.FloorMod, ir.Min, ir.Max, ir.Shl, ir.BitAnd
+        made: Expr = self.pick(*kinds)(self.index(depth - 1, loads), self.index(depth - 1, loads))
+        return made
+
+    def cond(self, depth: int) -> Expr:
+        if depth == 0:
+            return Const(self.draw(st.booleans()), BOOL)
+        match self.pick("compare", "compare", "logic", "not"):
+            case "logic":
+                logic: Expr = self.pick(ir.And, ir.Or)(self.cond(depth - 1), self.cond(depth - 1))
+                return logic
+            case "not":
+                return ir.Not(self.cond(depth - 1))
+        kind = self.pick(ir.Lt, ir.Le, ir.Eq, ir.Ne)
+        made: Expr = kind(self.index(depth - 1), self.index(depth - 1))
+        return made
+
+    def constant(self, dtype: DType) -> Expr:
+        if dtype == BOOL:
+            return Const(self.draw(st.booleans()), BOOL)
+        if dtype.is_float:
+            return Const(self.draw(st.floats(width=16)), dtype)
+        return Const(self.draw(st.integers(0 if not dtype.is_signed else -128, 127)), dtype)
+
+    def value(self, dtype: DType, depth: int) -> Expr:
+        """A scalar or, for a `dtype` with lanes, a vector."""
+        lanes, scalar = dtype.lanes, dtype.scalar
+        own = [b for b in self.buffers if b.dtype == scalar and (b.shape or lanes == 1)]
+        if own and self.draw(st.booleans()):
+            return nodes.Load(*self.place(self.pick(*own), lanes, depth))
+        if depth == 0 or scalar in (BOOL, INDEX):
+            leaf = self.constant(scalar)
+            return leaf if lanes == 1 else ir.Broadcast(leaf, lanes)
+        deeper = depth - 1
+        match self.pick("pair", "select", "cast", "bits", "call", "broadcast"):
+            case "select":
+                a, b = self.value(dtype, deeper), self.value(dtype, deeper)
+                return ir.Select(self.cond(deeper), a, b)
+            case "cast":
+                other = self.pick(F32, I32, U8).with_lanes(lanes)
+                return ir.Cast(self.value(other, deeper), dtype)
+            case "bits":
+                other = I8.with_lanes(lanes * scalar.bytes)
+                return ir.Reinterpret(self.value(other, deeper), dtype)
+            case "call" if scalar.is_float:
+                if self.draw(st.booleans()):
+                    return call("exp", self.value(dtype, deeper))
+                return ir.Call("x86.mystery", (self.value(I32, deeper),), dtype)
+            case "broadcast" if lanes > 1:
+                return ir.Broadcast(self.value(scalar, deeper), lanes)
+        kinds = (ir.Add, ir.Sub, ir.Mul, ir.Min, ir.Max)
+        kinds += (ir.Div,) if scalar.is_float else (ir.FloorDiv, ir.BitXor, ir.Shr)
+        made: Expr = self.pick(*kinds)(self.value(dtype, deeper), self.value(dtype, deeper))
+        return made
+
+    def place(self, buffer: Buffer, lanes: int, depth: int) -> tuple[Buffer, tuple[Expr, ...]]:
+        indices = [self.index(max(depth - 1, 0)) for _ in buffer.shape]
+        if lanes > 1:
+            indices[-1] = ir.Ramp(indices[-1], self.draw(st.integers(-1, 3)), lanes)
+        return buffer, tuple(indices)
+
+    def body(self, depth: int) -> Stmt:
+        return seq(*[self.stmt(depth) for _ in range(self.draw(st.integers(0, 2)))])
+
+    def stmt(self, depth: int) -> Stmt:
+        kinds = ["store", "launch", "barrier"] if depth == 0 else ["store", "for", "block", "if"]
+        match self.pick(*kinds):
+            case "for":
+                extent = self.pick(self.index(1), Const(4, I32))
+                var = self.var(extent.dtype)
+                kind = self.pick("serial", "parallel", "vectorized", "unrolled")
+                self.scope.append(var)
+                body = self.body(depth - 1)
+                self.scope.remove(var)
+                return nodes.For(var, extent, body, kind, self.annotations())
+            case "block":
+                return self.block(depth)
+            case "if":
+                other = self.body(depth - 1) if self.draw(st.booleans()) else None
+                return nodes.If(self.cond(2), self.body(depth - 1), other)
+            case "launch":
+                dims = tuple([self.index(1) for _ in range(self.draw(st.integers(0, 2)))])
+                kernel = self.draw(self.strings)
+                return nodes.Launch(kernel, dims, tuple(self.buffers[:2]))
+            case "barrier":
+                return nodes.Barrier()
+        buffer = self.pick(*self.buffers)
+        lanes = self.pick(1, 1, 1, 4) if buffer.shape else 1
+        place = self.place(buffer, lanes, 2)
+        return nodes.Store(*place, self.value(buffer.dtype.with_lanes(lanes), 3))
+
+    def block(self, depth: int) -> Stmt:
+        count = self.draw(st.integers(0, 2))
+        bindings = tuple([self.index(1) for _ in range(count)])
+        predicate = self.cond(2) if self.draw(st.booleans()) else None
+        iters = tuple([
+            nodes.BlockIter(self.var(), self.index(1), self.pick("spatial", "reduce", "ordered"))
+            for _ in range(count)
+        ])  # fmt: skip
+        self.scope.extend([it.var for it in iters])
+        init = self.body(0) if self.draw(st.booleans()) else None
+        body = self.body(depth - 1)
+        for it in iters:
+            self.scope.remove(it.var)
+        label = self.draw(self.strings)
+        return nodes.Block(label, iters, bindings, body, init, predicate, self.annotations())

@@ -1,0 +1,358 @@
+"""The interpreter against numpy, and its strictness."""
+
+import numpy as np
+import pytest
+
+from passes.ir.dtypes import I32
+from passes.ir.expr import Dim, Expr, cast
+from passes.ir.loop import nests
+from passes.ir.loop.builder import LoopBuilder
+from passes.ir.loop.interpret import interpret
+from passes.ir.loop.memory import ExecutionError
+from passes.ir.loop.nodes import For, Store
+from passes.ir.loop.parse import parse_function
+from passes.ir.loop.verify import verify
+
+RANDOM = np.random.default_rng(3)
+
+
+@pytest.fixture(params=["whole arrays", "one by one"])
+def both_ways(request, monkeypatch):
+    monkeypatch.setattr(nests, "_WORTH_IT", 0 if request.param == "whole arrays" else 1 << 60)
+
+
+def run(text, dims, *arrays, kernels=(), **options):
+    function = parse_function(text)
+    verify(function)
+    table = {k.name: k for k in map(parse_function, kernels)}
+    with np.errstate(all="raise"):
+        interpret(function, dims, arrays, table, **options)
+    return arrays
+
+
+def floats(*shape):
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+MATMUL = """
+def matmul(x: f32[n, 12], w: f32[12, 7], y: f32[n, 7], *, n: dim[1, 64]):
+    for i in parallel(n):
+        for j in range(7):
+            for k in range(12):
+                with block("y"):
+                    a = spatial(n, i)
+                    b = spatial(7, j)
+                    c = reduce(12, k)
+                    with init():
+                        y[a, b] = f32(0.0)
+                    y[a, b] = y[a, b] + x[a, c]*w[c, b]
+"""
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_matmul_adds_in_order():
+    x, w = floats(5, 12), floats(12, 7)
+    (*_, y) = run(MATMUL, {"n": 5}, x, w, np.empty((5, 7), np.float32))
+    wanted = np.zeros((5, 7), np.float32)
+    for k in range(12):
+        wanted += x[:, k : k + 1] * w[k]
+    assert (y == wanted).all()
+
+
+SOFTMAX = """
+def softmax(x: f32[n, m], y: f32[n, m], *, n: dim[1, 64], m: dim[1, 64]):
+    top = alloc(f32[n])
+    total = alloc(f32[n])
+    e = alloc(f32[n, m])
+    for i in range(n):
+        for j in range(i + 1):
+            with block("top"):
+                a = spatial(n, i)
+                b = reduce(m, j)
+                with init():
+                    top[a] = f32("-inf")
+                top[a] = max(top[a], x[a, b])
+    for i in range(n):
+        for j in range(m):
+            with block("e"):
+                a = spatial(n, i)
+                b = spatial(m, j)
+                e[a, b] = select(b <= a, exp(x[a, b] - top[a]), f32(0.0))
+    for i in range(n):
+        for j in range(m):
+            with block("total"):
+                a = spatial(n, i)
+                b = reduce(m, j)
+                with init():
+                    total[a] = f32(0.0)
+                total[a] = total[a] + e[a, b]
+    for i in range(n):
+        for j in range(m):
+            y[i, j] = e[i, j] / total[i]
+"""
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_masked_softmax():
+    x = floats(6, 9)
+    _, y = run(SOFTMAX, {"n": 6, "m": 9}, x, np.empty((6, 9), np.float32))
+    masked = np.where(np.tri(6, 9, dtype=bool), x.astype(np.float64), -np.inf)
+    wanted = np.exp(masked - masked.max(1, keepdims=True))
+    np.testing.assert_allclose(y, wanted / wanted.sum(1, keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_gather_and_scatter():
+    text = """
+def embed(rows: i32[n], table: f32[9, 4], y: f32[n, 4], cache: f32[20, 4], *, n: dim[1, 8], m: dim[0, 9]):
+    for i in range(n):
+        for j in range(4):
+            y[i, j] = table[cast(rows[i], index), j]
+    for i in range(n):
+        for j in range(4):
+            cache[m + i, j] = y[i, j]*f32(2.0)
+"""  # noqa: E501
+    rows, table = np.array([3, 0, 8], np.int32), floats(9, 4)
+    y, cache = np.empty((3, 4), np.float32), np.zeros((20, 4), np.float32)
+    run(text, {"n": 3, "m": 5}, rows, table, y, cache)
+    assert (y == table[rows]).all() and (cache[5:8] == 2 * y).all()
+    assert not cache[:5].any() and not cache[8:].any()
+
+
+def test_argmax_keeps_the_first_of_equals():
+    text = """
+def argmax(x: f32[n], best: f32[1], at: i32[1], *, n: dim[1, 64]):
+    best[0] = x[0]
+    at[0] = i32(0)
+    for k in range(n):
+        if best[0] < x[k]:
+            best[0] = x[k]
+            at[0] = cast(k, i32)
+"""
+    x = np.array([1, 7, 3, 7, 2], np.float32)
+    _, best, at = run(text, {"n": 5}, x, np.zeros(1, np.float32), np.zeros(1, np.int32))
+    assert best[0] == 7 and at[0] == 1
+
+
+SPLIT = """
+def rowsum(x: f32[n, m], y: f32[n], *, n: dim[1, 64], m: dim[1, 64]):
+    t = alloc(f32[n])
+    for io in range((n + 3)//4):
+        for ko in range((m + 7)//8):
+            for ii in vectorized(4):
+                for ki in range(8):
+                    with block("t"):
+                        i = spatial(n, io*4 + ii)
+                        k = reduce(m, ko*8 + ki)
+                        where(io*4 + ii < n and ko*8 + ki < m)
+                        with init():
+                            t[i] = f32(0.0)
+                        t[i] = t[i] + x[i, k]
+    for i in range(n):
+        y[i] = t[i]
+"""
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_predicated_reduction():
+    x = RANDOM.integers(-9, 9, (6, 21)).astype(np.float32)
+    _, y = run(SPLIT, {"n": 6, "m": 21}, x, np.empty(6, np.float32))
+    assert (y == x.sum(1)).all()
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_integers_wrap_and_shift_by_their_type():
+    text = """
+def f(x: i8[8], u: u8[8], y: i8[8], z: u8[8], w: i32[8]):
+    for i in range(8):
+        y[i] = (x[i] + i8(100))*i8(3) >> i8(1)
+    for i in range(8):
+        z[i] = u[i] - u8(200) >> u8(2)
+    for i in range(8):
+        w[i] = cast(x[i], i32) // i32(3) + cast(x[i], i32)%i32(5) << i32(2)
+"""
+    x = np.array([-128, -7, -1, 0, 1, 5, 99, 127], np.int8)
+    u = x.view(np.uint8).copy()
+    *_, y, z, w = run(text, {}, x, u, np.zeros_like(x), np.zeros_like(u), np.zeros(8, np.int32))
+    wide = x.astype(np.int32)
+    assert (y == (((wide + 100) * 3).astype(np.int8) >> 1)).all()
+    assert (z == ((u.astype(int) - 200).astype(np.uint8) >> 2)).all()
+    assert (w == ((wide // 3 + wide % 5) << 2)).all()
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_extremes_of_floats_take_the_second_operand_at_nan():
+    text = """
+def f(x: f32[4], y: f32[4], a: f32[4], b: f32[4]):
+    for i in range(4):
+        a[i] = max(x[i], y[i])
+    for i in range(4):
+        b[i] = min(x[i], y[i])
+"""
+    nan = np.nan
+    x, y = np.array([1, nan, 2, 0.0], np.float32), np.array([nan, 1, 3, -0.0], np.float32)
+    *_, a, b = run(text, {}, x, y, np.zeros_like(x), np.zeros_like(x))
+    assert np.isnan(a[0]) and a[1] == 1 and a[2] == 3 and np.signbit(a[3])
+    assert np.isnan(b[0]) and b[1] == 1 and b[2] == 2 and np.signbit(b[3])
+
+
+def test_vectors():
+    text = """
+def f(x: f32[n], q: u8[64], y: f32[n], acc: i32[16], *, n: dim[16, 99]):
+    v = alloc(f32[16], scope="register")
+    v[ramp(0, 1, 16)] = x[ramp(n - 16, 1, 16)]*broadcast(x[0], 16)
+    y[ramp(15, -1, 16)] = select(v[ramp(0, 1, 16)] < broadcast(f32(0.0), 16), broadcast(f32(0.0), 16), v[ramp(0, 1, 16)])
+    y[16] = reduce_add(v[ramp(0, 1, 16)])
+    acc[ramp(0, 1, 16)] = call("x86.vpdpbusd", i32x16, acc[ramp(0, 1, 16)], q[ramp(0, 1, 64)], broadcast(reinterpret(i32(16908803), i8x4), 16))
+"""  # noqa: E501
+    x, q = floats(20), RANDOM.integers(0, 256, 64).astype(np.uint8)
+    _, _, y, acc = run(text, {"n": 20}, x, q, np.zeros(20, np.float32), np.full(16, 7, np.int32))
+    v = x[4:] * x[0]
+    assert (y[:16] == np.maximum(v, 0)[::-1]).all()
+    np.testing.assert_allclose(y[16], v.sum(), rtol=1e-5, atol=1e-5)
+    weights = np.array([16908803], np.int32).view(np.int8)
+    assert (acc == 7 + (q.reshape(16, 4).astype(int) * weights).sum(1)).all()
+
+
+SPMD = """
+def kernel(x: f32[n], y: f32[n], *, n: dim[1, 99]):
+    t = alloc(f32[n])
+    for i in parallel(n):
+        t[i] = x[i] + f32(1.0)
+    BETWEEN
+    for i in parallel(n):
+        y[i] = t[n - 1 - i]
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_threads_run_their_chunks_between_barriers(threads):
+    x = floats(5)
+    text = SPMD.replace("BETWEEN", "barrier()")
+    _, y = run(text, {"n": 5}, x, np.zeros(5, np.float32), threads=threads, check_races=True)
+    assert (y == x[::-1] + 1).all()
+
+
+def test_a_missing_barrier_is_found():
+    text = SPMD.replace("BETWEEN", "")
+    with pytest.raises(ExecutionError, match="read before anything is stored there"):
+        run(text, {"n": 5}, floats(5), np.zeros(5, np.float32), threads=2)
+
+
+def test_threads_know_themselves():
+    text = """
+def f(y: i32[9]):
+    mine = alloc(i32[1], scope="local")
+    mine[0] = cast(thread_id(), i32)*i32(10) + cast(num_threads(), i32)
+    for i in parallel(9):
+        y[i] = mine[0]
+"""
+    (y,) = run(text, {}, np.zeros(9, np.int32), threads=3)
+    assert y.tolist() == [3, 3, 3, 13, 13, 13, 23, 23, 23]
+
+
+HOST = """
+@kernel(kind="host")
+def main(x: f32[n], y: f32[n], *, n: dim[1, 9]):
+    t = alloc(f32[n])
+    for step in range(3):
+        launch("double", [n], [x, t])
+        barrier()
+        launch("double", [n], [t, y])
+        barrier()
+"""
+DOUBLE = """
+def double(a: f32[k], b: f32[k], *, k: dim[1, 99]):
+    for i in parallel(k):
+        b[i] = a[i] + a[i]
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_host_programs_launch_kernels(threads):
+    x = floats(7)
+    dims = {"n": 7}
+    _, y = run(HOST, dims, x, np.zeros(7, np.float32), kernels=[DOUBLE], threads=threads)
+    assert (y == 4 * x).all()
+
+
+def test_a_flat_parameter_takes_the_memory_of_an_array():
+    text = "def f(x: f32[12], y: f32[18]):\n    y[3] = x[5] + y[17]\n"
+    x, base = floats(3, 4), floats(3, 6)
+    y, before = base[:, :], base.copy()
+    run(text, {}, x, y)
+    assert base[0, 3] == x[1, 1] + before[2, 5]
+    strided = "def f(x: f32[18], y: f32[1]):\n    y[0] = x[7]\n"
+    _, out = run(strided, {}, base[:, :4], np.zeros(1, np.float32))
+    assert out[0] == base[1, 1]
+
+
+def test_strided_outputs_are_updated_in_place():
+    text = """
+def f(x: f32[6, 5], y: f32[6](strides=[2])):
+    for i in range(6):
+        for k in range(5):
+            y[i] = y[i] + x[i, k]
+"""
+    x, base = RANDOM.integers(0, 9, (6, 5)).astype(np.float32), np.zeros(12, np.float32)
+    run(text, {}, x, base[::2])
+    assert (base[::2] == x.sum(1)).all() and not base[1::2].any()
+
+
+def test_a_recomputed_reduction_is_not_mixed_up():
+    """Overlapping outer iterations initialise the same place again: they run one by one."""
+    text = """
+def f(x: f32[8], y: f32[8]):
+    t = alloc(f32[9])
+    for o in range(4):
+        for i in range(3):
+            for k in range(8):
+                with block("t"):
+                    a = spatial(9, o*2 + i)
+                    b = reduce(8, k)
+                    with init():
+                        t[a] = f32(0.0)
+                    t[a] = t[a] + x[b]
+    for i in range(8):
+        y[i] = t[i]
+"""
+    x = RANDOM.integers(0, 9, 8).astype(np.float32)
+    _, y = run(text, {}, x, np.zeros(8, np.float32))
+    assert (y == x.sum()).all()
+
+
+def test_dependent_iterations_run_in_order():
+    text = """
+def scan(y: f32[9]):
+    for i in range(8):
+        y[i + 1] = y[i + 1] + y[i]
+"""
+    y = np.ones(9, np.float32)
+    run(text, {}, y)
+    assert (y == np.arange(1, 10)).all()
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_in_place_maps():
+    text = "def f(y: f32[9]):\n    for i in range(9):\n        y[i] = exp(y[i]) - y[i]\n"
+    y = floats(9)
+    before = y.astype(np.float64)
+    run(text, {}, y)
+    np.testing.assert_allclose(y, np.exp(before) - before, rtol=1e-5)
+
+
+def test_deep_expressions():
+    n, count = Dim("n", 1, 9), 3000
+    b = LoopBuilder("deep", dims=(n,))
+    y = b.param("y", (n,), I32)
+    i = b.var("i")
+    total: Expr = cast(i, I32)
+    for term in range(count):
+        total = total * 3 + term
+    b.append(For(i, n, Store(y, (i,), total)))
+    found = np.zeros(9, np.int32)
+    interpret(b.function(), {"n": 9}, [found])
+    wanted = np.arange(9, dtype=np.int32)
+    for term in range(count):
+        wanted = wanted * np.int32(3) + np.int32(term)
+    assert (found == wanted).all()

@@ -1,0 +1,41 @@
+"""Fusion kinds follow from loop definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from passes.ir.dtypes import F32
+from passes.ir.expr import Dim
+from passes.ir.loop.builder import LoopBuilder, load
+from passes.ops import OPERATORS
+from passes.ops.define import define
+from passes.ops.kind import kind
+from tests.property.operator_cases import CASES
+
+KINDS = {
+    "exp": "elementwise", "cast": "elementwise", "full": "elementwise",
+    "broadcast_to": "broadcast", "select": "broadcast",
+    "transpose": "injective", "reshape mix": "injective", "slice": "injective",
+    "concat": "injective", "gather Q8_0": "injective", "rope": "injective",
+    "rope_tables": "injective", "cache_append": "injective",
+    "reduce_sum keep=False": "reduction", "softmax": "reduction", "rms_norm": "reduction",
+    "quantise_blocks 32": "reduction", "quantise_blocks 64": "reduction",
+    "matmul F32": "contraction", "matmul Q4_1": "contraction", "matmul_q Q4_K 32": "contraction",
+    "attention 1x8": "opaque",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds(name: str) -> None:
+    case = CASES[name](np.random.default_rng(1))
+    assert kind(define(case.call, OPERATORS)) == KINDS[name]
+
+
+def test_a_scatter_that_may_collide_is_opaque() -> None:
+    n = Dim("n", 1, 9)
+    b = LoopBuilder("halves", dims=(n,))
+    x, y = b.param("x", (n,), F32), b.param("y", (n,), F32)
+    with b.loop("i", n) as i, b.block("y", spatial=[(n, i)]) as (v,):
+        b.store(y, (v // 2,), load(x, v))
+    assert kind(b.function()) == "opaque"
