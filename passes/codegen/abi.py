@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from passes.codegen import pool
-from passes.codegen.emit import BARRIER, emit_kernel
+from passes.codegen.emit import BARRIER, EmittedKernel, emit_kernel
 from passes.codegen.host.barriers import insert_barriers
 from passes.codegen.host.emit import (
     Places,
@@ -37,7 +37,7 @@ from passes.ir.expr import Dim, Expr
 from passes.ir.expr_text import print_expr
 from passes.ir.graph.nodes import GraphFunction
 from passes.ir.graph.operator import Operators
-from passes.ir.loop.nodes import Buffer
+from passes.ir.loop.nodes import Buffer, Function
 from passes.ir.node import IRError
 
 VERSION = 1
@@ -92,10 +92,7 @@ def library_text(library: Library) -> str:
 
     Raises IRError for a kernel that cannot be lowered or emitted.
     """
-    kernels = [
-        emit_kernel(lower(kernel.replace(name=kernel_symbol(name))))
-        for name, kernel in library.kernels.items()
-    ]
+    kernels = [_emitted(name, kernel) for name, kernel in library.kernels.items()]
     declared = set(pool.DECLARATIONS).union(*[kernel.declarations for kernel in kernels])
     parts = sorted(line for line in declared if f"@{BARRIER}(" not in line)
     parts += ["", *[kernel.text for kernel in kernels], pool.pool_text()]
@@ -116,6 +113,13 @@ def library_text(library: Library) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def _emitted(name: str, kernel: Function) -> EmittedKernel:
+    try:
+        return emit_kernel(lower(kernel.replace(name=kernel_symbol(name))))
+    except IRError as error:
+        raise IRError(f"kernel '{name}': {error}") from None
 
 
 def manifest_facts(library: Library, threads: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from passes.ops import apply, results
 from passes.ops.shapes import tensor
 
 ENTRIES = ("prefill", "decode", "score")
+_SUPPORTED = {"expert_count": (0,), "rope.scaling.type": ("none", "linear")}
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
 
@@ -87,10 +88,13 @@ def import_llama(file: GgufFile, layers: int | None = None) -> Imported:
 
 
 def _shape(model: GgufModel, layers: int | None) -> _Shape:
-    for name, supported in (("expert_count", 0), ("rope.scaling.type", ("none", "linear"))):
-        given = model.file.metadata.get(f"llama.{name}", supported)
-        if given != supported and given not in (supported if type(supported) is tuple else ()):
+    for name, supported in _SUPPORTED.items():
+        given = model.file.metadata.get(f"llama.{name}", supported[0])
+        if not isinstance(given, int | str) or given not in supported:
             raise ModelError(f"metadata 'llama.{name}' is {given!r}, which is not supported")
+    eps = float(np.float32(model.fact("attention.layer_norm_rms_epsilon", float)))
+    if not 0 < eps < 1:
+        raise ModelError(f"metadata 'llama.attention.layer_norm_rms_epsilon' is {eps}")
     stored = model.count("block_count")
     if layers is not None and not 1 <= layers <= stored:
         raise ModelError(f"model.layers is {layers}, but the model has {stored} layers")
@@ -119,7 +123,7 @@ def _shape(model: GgufModel, layers: int | None) -> _Shape:
         ffn=model.count("feed_forward_length"),
         vocabulary=model.count("vocab_size", rows),
         context=model.count("context_length"),
-        eps=float(np.float32(model.fact("attention.layer_norm_rms_epsilon", float))),
+        eps=eps,
     )
 
 
@@ -209,7 +213,6 @@ def _meta(file: GgufFile, shape: _Shape) -> dict[str, Any]:
         "context_length": shape.context,
         "layers": shape.layers,
         "vocabulary": shape.vocabulary,
-        "state": [f"cache_{kind}.{i}" for i in range(shape.layers) for kind in "kv"],
     }
 
 

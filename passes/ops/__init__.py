@@ -6,7 +6,7 @@ reduce        reduce_sum, reduce_max, softmax, rms_norm
 matmul        matmul, gather                         weights plain or quantised
 quantise      quantise_blocks, matmul_q              the integer path
 rope          rope_tables, rope
-attention     cache_append, attention
+attention     cache_append, attention                its loop definition is in `stream`
 
 define        an operator's call -> a loop function of its own
 kind          a loop function -> how it may fuse

@@ -70,10 +70,10 @@ def _distinct(indices: Sequence[Expr], spatial: Sequence[Var]) -> bool:
     """True if different values of the iterators surely store to different places: each iterator
     steps one axis alone, which others may shift if they have an axis of their own."""
     steps: dict[Var, Expr] = {}
-    for e in indices:
-        for var in free_vars(e) & frozenset(spatial):
+    for e in sorted(indices, key=lambda e: len(free_vars(e))):
+        for var in spatial:
             parts = linear(e, (var,))
-            if var in steps or parts is None:
+            if var in steps or var not in free_vars(e) or parts is None:
                 continue
             coefficient = parts[0].get(var)
             if isinstance(coefficient, Const) and coefficient.value == 1:

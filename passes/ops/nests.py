@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from passes.ir.expr import Expr, IntLike, Var
@@ -17,18 +17,20 @@ def nested_block(
     reduce: Sequence[tuple[str, IntLike]] = (),
     around: Sequence[tuple[IntLike, Var]] = (),
     ordered: Sequence[tuple[IntLike, Var]] = (),
-    where: Expr | None = None,
+    where: Callable[..., Expr] | None = None,
 ) -> Iterator[tuple[Var, ...]]:
     """A block in new loops of its own, one per (name, extent) of `spatial` and `reduce`.
 
     `around` and `ordered` are (extent, loop variable) of loops already open, which the block
-    iterates over too. Yields the iterators: `around`, `spatial`, `reduce`, `ordered`.
+    iterates over too; `where` makes the predicate of the new loops. Yields the iterators:
+    `around`, `spatial`, `reduce`, `ordered`.
     """
     with ExitStack() as stack:
         loops = [stack.enter_context(b.loop(name, e)) for name, e in (*spatial, *reduce)]
         own = [(e, var) for (_, e), var in zip((*spatial, *reduce), loops, strict=True)]
         kept = len(spatial)
+        predicate = where(*loops) if where else None
         with b.block(
-            label, [*around, *own[:kept]], own[kept:], ordered=ordered, where=where
+            label, [*around, *own[:kept]], own[kept:], ordered=ordered, where=predicate
         ) as iters:
             yield iters

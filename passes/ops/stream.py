@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 from passes.ir.arith import prove
 from passes.ir.dtypes import F32, INDEX
@@ -24,6 +26,7 @@ from passes.ir.expr import (
     Add,
     Call,
     Expr,
+    IntLike,
     Le,
     Max,
     Select,
@@ -37,6 +40,8 @@ from passes.ir.expr import (
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
 from passes.ops.nests import nested_block
+
+Axis: TypeAlias = "tuple[str, IntLike]"  # name and extent of a loop
 
 
 class Stream:
@@ -70,7 +75,11 @@ class Stream:
         self.mixed = b.local("acc", (*whole, self.size), F32)
         self.score = b.local("score", (*whole, index(key_block)), F32)
         self.weight = b.local("weight", (*whole, index(key_block)), F32)
-        self.tile = [("i", index(query_block)), ("g", self.group)]
+        self.tile: list[Axis] = [("i", index(query_block)), ("g", self.group)]
+        self.sizes: Axis = ("d", self.size)
+        self.keys_of_block: Axis = ("k", index(key_block))
+        self.around: list[tuple[Expr, Var]] = []
+        self.step: list[tuple[Expr, Var]] = []
 
     def build(self) -> None:
         b = self.b
@@ -79,20 +88,29 @@ class Stream:
             b.loop("h", self.shared) as h,
             b.loop("t", self.blocks) as t,
         ):
-            around = [(self.batch, s), (self.shared, h), (self.blocks, t)]
-            self._begin(around)
-            extent = self._steps(s, t)
-            with b.loop("j", extent) as j:
-                self._step(around, (extent, j))
-            self._end(around)
+            self.around = [(self.batch, s), (self.shared, h), (self.blocks, t)]
+            self._begin()
+            steps = ceildiv(self._seen(s, t), self.key_block)
+            with b.loop("j", steps) as j:
+                self.step = [(steps, j)]
+                self._scores()
+                self._weights()
+                self._accumulate()
+                self.step = []
+            self._end(t)
+
+    def _block(
+        self, label: str, *spatial: Axis, reduce: Sequence[Axis] = ()
+    ) -> AbstractContextManager[tuple[Var, ...]]:
+        """A block over the open loops, the tile and more; inside the steps it runs in order."""
+        return nested_block(
+            self.b, label, [*self.tile, *spatial], reduce, self.around, self.step
+        )
 
     def _seen(self, s: Expr, t: Expr) -> Expr:
         """How many positions the last query of block t sees."""
         end = minimum((t + 1) * self.query_block, self.n) if self.query_block > 1 else t + 1
         return cast(load(self.past, s), INDEX) + end
-
-    def _steps(self, s: Expr, t: Expr) -> Expr:
-        return ceildiv(self._seen(s, t), self.key_block)
 
     def _query(self, t: Expr, i: Expr) -> Expr:
         """The query's number; the last block's surplus queries repeat the last one."""
@@ -107,91 +125,78 @@ class Stream:
             return position
         return minimum(position, self.capacity - 1)
 
-    def _begin(self, around: Sequence[tuple[Expr, Var]]) -> None:
+    def _begin(self) -> None:
+        with self._block("m_begin") as at:
+            self.b.store(self.peak_old, at, -math.inf)
+        with self._block("l_begin") as at:
+            self.b.store(self.total, at, 0.0)
+        with self._block("acc_begin", self.sizes) as at:
+            self.b.store(self.mixed, at, 0.0)
+
+    def _scores(self) -> None:
         b = self.b
-        for target, value in ((self.peak_old, -math.inf), (self.total, 0.0)):
-            with nested_block(b, f"{target.name}_begin", self.tile, around=around) as at:
-                b.store(target, at, value)
-        tile = [*self.tile, ("d", self.size)]
-        with nested_block(b, "acc_begin", tile, around=around) as at:
-            b.store(self.mixed, at, 0.0)
-
-    def _step(self, around: Sequence[tuple[Expr, Var]], step: tuple[Expr, Var]) -> None:
-        b, last = self.b, [step]
-        keys, size = ("k", index(self.key_block)), ("d", self.size)
-
-        with nested_block(b, "score", [*self.tile, keys], [size], around, last) as at:
-            s, h, t, i, g, k, d, j = at
-            place = (s, h, t, i, g, k)
+        with self._block("score", self.keys_of_block, reduce=[self.sizes]) as at:
+            *place, d, j = at
+            s, h, t, i, g, k = place
+            query = load(self.q, s, self._query(t, i), h * self.group + g, d)
+            key = load(self.keys, s, self._key(j, k), h, d)
             with b.init():
                 b.store(self.score, place, 0.0)
-            head = h * self.group + g
-            term = load(self.q, s, self._query(t, i), head, d) * load(
-                self.keys, s, self._key(j, k), h, d
-            )
-            b.store(self.score, place, Add(load(self.score, *place), term))
+            b.store(self.score, place, Add(load(self.score, *place), query * key))
+        with self._block("mask", self.keys_of_block) as at:
+            *place, j = at
+            s, h, t, i, g, k = place
+            own = cast(load(self.past, s), INDEX) + self._query(t, i)
+            scaled = load(self.score, *place) * const(self.scale, F32)
+            visible = Le(j * self.key_block + k, own)
+            b.store(self.score, place, Select(visible, scaled, const(-math.inf, F32)))
 
-        with nested_block(b, "mask", [*self.tile, keys], (), around, last) as at:
-            *place_, j = at
-            s, _, t, i, _, k = place_
-            visible = Le(
-                j * self.key_block + k, cast(load(self.past, s), INDEX) + self._query(t, i)
-            )
-            scaled = load(self.score, *place_) * const(self.scale, F32)
-            b.store(self.score, place_, Select(visible, scaled, const(-math.inf, F32)))
-
-        with nested_block(b, "peak", self.tile, [keys], around, last) as at:
-            *place_, k, j = at
-            with b.init():
-                b.store(self.peak, place_, load(self.peak_old, *place_))
-            b.store(self.peak, place_, Max(load(self.peak, *place_), load(self.score, *place_, k)))
-
-        with nested_block(b, "shrink", self.tile, (), around, last) as at:
-            *place_, j = at
-            fall = load(self.peak_old, *place_) - load(self.peak, *place_)
-            b.store(self.shrink, place_, Call("exp", (fall,), F32))
-
-        with nested_block(b, "weight", [*self.tile, keys], (), around, last) as at:
-            *place_, j = at
-            below = load(self.score, *place_) - load(self.peak, *place_[:-1])
-            b.store(self.weight, place_, Call("exp", (below,), F32))
-
-        with nested_block(b, "l_rescale", self.tile, (), around, last) as at:
-            *place_, j = at
-            scaled = load(self.total, *place_) * load(self.shrink, *place_)
-            b.store(self.total, place_, scaled)
-
-        with nested_block(b, "l", self.tile, [keys], around, last) as at:
-            *place_, k, j = at
-            grown = Add(load(self.total, *place_), load(self.weight, *place_, k))
-            b.store(self.total, place_, grown)
-
-        with nested_block(b, "acc_rescale", [*self.tile, size], (), around, last) as at:
-            *place_, j = at
-            scaled = load(self.mixed, *place_) * load(self.shrink, *place_[:-1])
-            b.store(self.mixed, place_, scaled)
-
-        with nested_block(b, "acc", [*self.tile, size], [keys], around, last) as at:
-            *place_, k, j = at
-            s, h, *_, d = place_
-            value = load(self.values, s, self._key(j, k), h, d)
-            term = load(self.weight, *place_[:-1], k) * value
-            b.store(self.mixed, place_, Add(load(self.mixed, *place_), term))
-
-        with nested_block(b, "m", self.tile, (), around, last) as at:
-            *place_, j = at
-            b.store(self.peak_old, place_, load(self.peak, *place_))
-
-    def _end(self, around: Sequence[tuple[Expr, Var]]) -> None:
+    def _weights(self) -> None:
         b = self.b
-        tile = [*self.tile, ("d", self.size)]
-        with nested_block(b, "attention", tile, around=around) as at:
+        with self._block("peak", reduce=[self.keys_of_block]) as at:
+            *place, k, _ = at
+            with b.init():
+                b.store(self.peak, place, load(self.peak_old, *place))
+            b.store(self.peak, place, Max(load(self.peak, *place), load(self.score, *place, k)))
+        with self._block("shrink") as at:
+            *place, _ = at
+            fall = load(self.peak_old, *place) - load(self.peak, *place)
+            b.store(self.shrink, place, Call("exp", (fall,), F32))
+        with self._block("weight", self.keys_of_block) as at:
+            *place, _ = at
+            below = load(self.score, *place) - load(self.peak, *place[:-1])
+            b.store(self.weight, place, Call("exp", (below,), F32))
+
+    def _accumulate(self) -> None:
+        b = self.b
+        with self._block("l_rescale") as at:
+            *place, _ = at
+            b.store(self.total, place, load(self.total, *place) * load(self.shrink, *place))
+        with self._block("l", reduce=[self.keys_of_block]) as at:
+            *place, k, _ = at
+            grown = Add(load(self.total, *place), load(self.weight, *place, k))
+            b.store(self.total, place, grown)
+        with self._block("acc_rescale", self.sizes) as at:
+            *place, _ = at
+            b.store(self.mixed, place, load(self.mixed, *place) * load(self.shrink, *place[:-1]))
+        with self._block("acc", self.sizes, reduce=[self.keys_of_block]) as at:
+            *place, k, j = at
+            s, h, *_, d = place
+            value = load(self.values, s, self._key(j, k), h, d)
+            term = load(self.weight, *place[:-1], k) * value
+            b.store(self.mixed, place, Add(load(self.mixed, *place), term))
+        with self._block("m") as at:
+            *place, _ = at
+            b.store(self.peak_old, place, load(self.peak, *place))
+
+    def _end(self, block: Var) -> None:
+        def is_query(i: Expr, *_: Expr) -> Expr:
+            return block * self.query_block + i < self.n
+
+        with nested_block(
+            self.b, "attention", [*self.tile, self.sizes], (), self.around,
+            where=is_query if self.query_block > 1 else None,
+        ) as at:  # fmt: skip
             s, h, t, i, g, d = at
-            value = load(self.mixed, *at) / load(self.total, *at[:-1])
-            number = t * self.query_block + i
-            place = (s, number, h * self.group + g, d)
-            if self.query_block == 1:
-                b.store(self.out, place, value)
-            else:
-                with b.when(number < self.n):
-                    b.store(self.out, place, value)
+            place = (s, t * self.query_block + i, h * self.group + g, d)
+            self.b.store(self.out, place, load(self.mixed, *at) / load(self.total, *at[:-1]))

@@ -192,7 +192,7 @@ def loops_in(stmts: tuple[Stmt, ...]) -> list[For]:
 
 def own_nest(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """The last part of a path: the loops that hold nothing but the block at its end."""
-    branching = [k for k, s in enumerate(stmts) if isinstance(s, Seq | If)]
+    branching = [k for k, s in enumerate(stmts[:-1]) if isinstance(s, Seq | If | Block)]
     return stmts[branching[-1] + 1 :] if branching else stmts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 
 from passes.ir.dtypes import DType
@@ -54,10 +55,15 @@ def _float(value: float, name: str) -> str:
             bits += 0x7FFF + (bits >> 16 & 1)
         return f"0xR{bits >> 16 & 0xFFFF:04X}"
     if name == "f32":
-        value = struct.unpack("<f", struct.pack("<f", value))[0]
+        value = struct.unpack("<f", struct.pack("<I", _bits("<f", "<I", value)))[0]
     return f"0x{_bits('<d', '<Q', value):016X}"
 
 
 def _bits(kind: str, same: str, value: float) -> int:
-    found: int = struct.unpack(same, struct.pack(kind, value))[0]
+    """The bits of the nearest number of a format; infinity beyond its largest."""
+    try:
+        packed = struct.pack(kind, value)
+    except OverflowError:
+        packed = struct.pack(kind, math.copysign(math.inf, value))
+    found: int = struct.unpack(same, packed)[0]
     return found

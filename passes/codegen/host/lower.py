@@ -189,7 +189,9 @@ class _Lowering:
             for memory in wanted:
                 if self._is_free(memory, position):
                     return memory
-            current = self.successors.get(current)
+            # What the caller reads must not lie where a final copy of something else goes.
+            needed = self.last.get(current) == self.end
+            current = None if needed else self.successors.get(current)
         return self._temporary(value.type)
 
     # Calls

@@ -18,6 +18,7 @@ from math import prod
 from passes.codegen.lower.walk import Walk, constant
 from passes.ir.arith import (
     free_vars,
+    linear,
     prove,
     simplify,
     substitute,
@@ -26,7 +27,7 @@ from passes.ir.arith import (
     upper_bound,
 )
 from passes.ir.expr import Broadcast, Expr, Le, Ramp, Var, const
-from passes.ir.loop.nodes import Buffer, For, Function, Load, Stmt, Store
+from passes.ir.loop.nodes import Buffer, For, Function, If, Load, Seq, Stmt, Store
 from passes.ir.node import IRError, Node, postorder, rewrite
 
 LARGEST = 1 << 20
@@ -107,7 +108,10 @@ class _Uses(Walk):
         for kept in range(len(around), -1, -1):
             found = [_region(axis, whole[axis], uses, around[:kept]) for axis in axes]
             regions = [region for region in found if region is not None]
-            if len(regions) == len(axes) and _carries_nothing(regions, around[:kept]):
+            if len(regions) == len(axes) and (
+                _written_first(uses, regions, around[:kept])
+                or _carries_nothing(regions, around[:kept])
+            ):
                 break
         else:
             raise IRError(
@@ -152,6 +156,50 @@ def _region(
     if size is None or (whole is not None and size >= whole):
         return everything
     return _Region(base, max(size, 1))
+
+
+def _written_first(
+    uses: list[Use], regions: list[_Region], around: tuple[For, ...]
+) -> bool:
+    """True if each iteration of the innermost loop around begins by writing all that it touches.
+
+    The first statement with an access must be a nest of stores alone, one for each element.
+    """
+    depth = len(around)
+    first = uses[0][1][depth] if len(uses[0][1]) > depth else None
+    if first is None or not around:
+        return False
+    body = around[-1].body
+    if first not in (body.stmts if isinstance(body, Seq) else (body,)):
+        return False  # under a condition
+    mine = [(access, loops) for access, loops in uses if loops[depth : depth + 1] == (first,)]
+    if any(isinstance(access, Load) for access, _ in mine):
+        return False
+    if any(isinstance(node, If) for node in postorder(first)):
+        return False
+    access, loops = mine[0]
+    extents = {loop.var: constant(loop.extent) for loop in loops[depth:]}
+    for i, region in zip(access.indices, regions, strict=True):
+        if not _visits_all(simplify(i - region.base), region.size, extents):
+            return False
+    return True
+
+
+def _visits_all(offset: Expr, size: int, extents: dict[Var, int | None]) -> bool:
+    """True if the offset takes each value below `size` as the loops run: its strides nest like
+    the digits of a number. Takes the loops it speaks of out of `extents`: each serves one axis."""
+    form = linear(offset, list(extents))
+    if form is None or constant(form[1]) != 0:
+        return False
+    reached = 1
+    for step, _, var in sorted(
+        [(constant(c) or 0, v.ordinal, v) for v, c in form[0].items()], key=lambda item: item[:2]
+    ):
+        count = extents.pop(var)
+        if step != reached or count is None:
+            return False
+        reached *= count
+    return reached == size
 
 
 def _carries_nothing(regions: list[_Region], around: tuple[For, ...]) -> bool:

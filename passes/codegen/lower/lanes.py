@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import prod
 
 from passes.ir.arith import free_vars, linear
-from passes.ir.dtypes import INDEX
+from passes.ir.dtypes import INDEX, DType
 from passes.ir.expr import (
     Binary,
     Broadcast,
@@ -28,7 +28,7 @@ from passes.ir.expr import (
     Var,
     const,
 )
-from passes.ir.loop.nodes import Load
+from passes.ir.loop.nodes import Buffer, Load
 
 # fmt: off
 _ELEMENTWISE = frozenset([
@@ -85,6 +85,8 @@ class Lanes:
             case Cast(value, dtype):
                 inner = self.of(value)
                 return Cast(inner, dtype.with_lanes(inner.dtype.lanes))
+            case Reinterpret(Load(buffer, (Ramp(base, 1, width),)), dtype) if dtype.lanes == 1:
+                return self._words(buffer, base, width, dtype)
             case Reinterpret(value, dtype):
                 inner = self.of(value)
                 return Reinterpret(inner, dtype.with_lanes(inner.dtype.lanes))
@@ -92,6 +94,14 @@ class Lanes:
                 parts = _same(*[self.of(argument) for argument in args])
                 return Call(name, tuple(parts), dtype.with_lanes(parts[0].dtype.lanes))
         raise NoVector
+
+    def _words(self, buffer: Buffer, base: Expr, width: int, dtype: DType) -> Expr:
+        """Neighbouring words, each read as `width` elements: one longer run of elements."""
+        begin = self.of(base)
+        if not isinstance(begin, Ramp) or begin.stride != width:
+            raise NoVector
+        run = Load(buffer, (Ramp(begin.base, 1, width * begin.lanes),))
+        return Reinterpret(run, dtype.with_lanes(begin.lanes))
 
     def _position(self, e: Expr) -> Expr | None:
         """Linear integers: a ramp where the lanes are evenly spaced, else a sum of digits."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from passes.ir.arith import free_vars, substitute
+from passes.ir.arith import free_vars, prove, substitute
 from passes.ir.expr import Expr, Var
+from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import (
     Block,
     BlockIter,
@@ -16,15 +17,20 @@ from passes.ir.loop.nodes import (
     Store,
     seq,
 )
-from passes.ir.node import Node, rewrite
+from passes.ir.node import Node, postorder, rewrite
+from passes.schedule.accesses import accesses, ranges
+from passes.schedule.legality import checked
+from passes.schedule.reductions import driving, restarting_loop
 from passes.schedule.tree import (
-    ScheduleError,
+    Refusal,
+    fresh_label,
     fresh_ordinal,
     loaded,
     loops_in,
     own_nest,
     path_to_block,
     replace,
+    spell,
     written,
 )
 
@@ -42,43 +48,79 @@ def cache_write(function: Function, label: str, scope: Scope) -> tuple[Function,
     found = path_to_block(function, label, "cache_write")
     block = found[-1]
     assert isinstance(block, Block)
-    place = f"block '{label}'"
-    stores = written(block)
+    refuse = Refusal("cache_write", f"block '{label}'", function, label)
     store = block.body
-    if len(stores) != 1 or not isinstance(store, Store) or block.predicate is not None:
-        reason = "its body is not one unconditional store"
-        raise ScheduleError("cache_write", place, reason, function)
-    axes = {it.var: (it, e) for it, e in zip(block.iters, block.bindings, strict=True)}
-    if any(i not in axes or axes[i][0].kind != "spatial" for i in store.indices):  # type: ignore[index, call-overload]
-        reason = "it does not store at its own spatial iterators"
-        raise ScheduleError("cache_write", place, reason, function)
+    if not isinstance(store, Store) or block.predicate is not None:
+        raise refuse("its body is not one unconditional store")
+    spatial = {it.var: (it, e) for it, e in _pairs(block) if it.kind == "spatial"}
+    own = [spatial[i] for i in store.indices if isinstance(i, Var) and i in spatial]
+    if len(own) != len(store.indices):
+        raise refuse("it does not store at its own spatial iterators")
     target = store.buffer
+    old = [n for n in postorder(store.value) if isinstance(n, Load) and n.buffer is target]
+    if any(load.indices != store.indices for load in old):
+        raise refuse("it reads elements of its output other than the one it stores")
+    if block.init is not None and not (
+        isinstance(block.init, Store)
+        and (block.init.buffer, block.init.indices) == (target, store.indices)
+    ):
+        raise refuse("its init is not one store to the same place")
+    chain = own_nest(found)
+    _check_nest(refuse, function, block, loops_in(chain), bool(old))
     first = fresh_ordinal(function)
     cache = Buffer(f"{target.name}_c", first, target.shape, target.dtype, scope)
-
-    def moved(node: Node) -> Node | None:
-        if isinstance(node, Load) and node.buffer is target:
-            return Load(cache, node.indices)
-        if isinstance(node, Store) and node.buffer is target:
-            return Store(cache, node.indices, node.value)
-        return None
-
-    init = block.init
-    if isinstance(init, Store):
-        init = Store(cache, init.indices, init.value)
-    elif init is None:
-        if target in loaded(block):
-            init = Store(cache, store.indices, Load(target, store.indices))
-    else:
-        raise ScheduleError("cache_write", place, "its init is not one store", function)
-    swapped = block.replace(body=rewrite(store, moved), init=init)
-    chain = own_nest(found)
-    own = [(axes[i][0], axes[i][1]) for i in store.indices if isinstance(i, Var)]
-    copy = _copy(target, cache, own, loops_in(chain), f"{label}_write", first + 1)
+    swapped = _swapped(block, store, cache, continues=bool(old))
+    name = fresh_label(function, f"{label}_write")
+    copy = _copy(target, cache, own, loops_in(chain), name, first + 1)
     nest = chain[0]
     inner = rewrite(nest, lambda n: swapped if n is block else None)
     function = replace(function, nest, seq(inner, copy))
-    return function.replace(allocs=(*function.allocs, cache)), f"{label}_write"
+    return checked(function.replace(allocs=(*function.allocs, cache)), refuse), name
+
+
+def _check_nest(
+    refuse: Refusal, function: Function, block: Block, loops: list[For], continues: bool
+) -> None:
+    """The cache is started wherever it is used, and filled wherever it is copied."""
+    known = ranges(function)
+    axes, reduced = driving(block, "spatial"), driving(block, "reduce")
+    outside = sorted(reduced - {one.var for one in loops}, key=name_of)
+    if continues and outside:
+        raise refuse(f"loop {spell(outside[0])}, which it does not have alone, drives its sum")
+    for one in loops:
+        if one.var not in axes and not prove(one.extent >= 1, known):
+            raise refuse(f"loop {spell(one.var)} may be empty, and nothing computed")
+        strangers = free_vars(one.extent) & {other.var for other in loops} - axes
+        if one.var in axes and strangers:
+            raise refuse(f"the extent of loop {spell(one.var)} depends on the reduction")
+    stores = [a for a in accesses(function.body) if a.is_store and a.block is block]
+    again = restarting_loop(block, loops, stores, known) if continues else None
+    if again is not None and block.init is None:
+        raise refuse(f"loop {spell(again.var)} continues the same sums again")
+
+
+def _pairs(block: Block) -> list[tuple[BlockIter, Expr]]:
+    return list(zip(block.iters, block.bindings, strict=True))
+
+
+def _swapped(block: Block, store: Store, cache: Buffer, continues: bool) -> Block:
+    """The block computing into the cache."""
+    target = store.buffer
+
+    def moved(node: Node) -> Node | None:
+        return Load(cache, node.indices) if _reads(node, target) else None  # type: ignore[attr-defined]
+
+    value = rewrite(store.value, moved)
+    init = block.init
+    if isinstance(init, Store):
+        init = Store(cache, init.indices, init.value)
+    elif continues:
+        init = Store(cache, store.indices, Load(target, store.indices))
+    return block.replace(body=Store(cache, store.indices, value), init=init)
+
+
+def _reads(node: Node, buffer: Buffer) -> bool:
+    return isinstance(node, Load) and node.buffer is buffer
 
 
 def _copy(

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from passes.ir.arith import free_vars, substitute
-from passes.ir.expr import And, Expr, Var, both
-from passes.ir.loop.nodes import Block, For, Function, Stmt, seq
+from collections.abc import Sequence
+
+from passes.ir.arith import free_vars, prove, simplify, substitute
+from passes.ir.expr import TRUE, Const, Expr, Var, both
+from passes.ir.expr_text import name_of
+from passes.ir.loop.nodes import Block, For, Function, If, Stmt, seq
 from passes.ir.node import Node, rewrite
+from passes.schedule.accesses import Access, Ranges, accesses, precedes, ranges
+from passes.schedule.dependence import inner_loops, never_meet, steady
+from passes.schedule.legality import checked
+from passes.schedule.reductions import conjuncts, driving, restarting_loop
 from passes.schedule.tree import (
-    ScheduleError,
+    Refusal,
+    fresh_label,
     fresh_ordinal,
+    loaded,
     loops_in,
     path_to_block,
     replace,
     spell,
+    written,
 )
 
 
@@ -23,62 +33,118 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
         → for i: block c_init: y[i] = 0
           for k: for i: block c: y[i] = y[i] + x[i, k]
 
-    No loop outside `loop` may drive a reduce iterator.
+    No loop outside `loop` drives a reduce iterator, each reduction starts once inside it, and
+    nothing there needs the elements before it does. An empty reduction then starts too.
     """
     found = path_to_block(function, label, "decompose_reduction")
     block = found[-1]
     assert isinstance(block, Block)
     place = f"block '{label}' at loop {spell(loop)}"
+    refuse = Refusal("decompose_reduction", place, function, label)
     loops = loops_in(found)
     at = next((one for one in loops if one.var is loop), None)
-    if block.init is None or at is None:
-        reason = "it has no init" if block.init is None else "the loop is not around it"
-        raise ScheduleError("decompose_reduction", place, reason, function)
-    pairs = list(zip(block.iters, block.bindings, strict=True))
-    reduced: frozenset[Var] = frozenset()
-    for it, e in pairs:
-        if it.kind == "reduce":
-            reduced |= free_vars(e)
+    if block.init is None:
+        raise refuse("it has no init")
+    if at is None:
+        raise refuse("the loop is not around it")
     position = loops.index(at)
+    reduced = driving(block, "reduce")
     for outer in loops[:position]:
         if outer.var in reduced:
-            reason = f"loop {spell(outer.var)} outside it drives the reduction"
-            raise ScheduleError("decompose_reduction", place, reason, function)
-    first = fresh_ordinal(function)
-    kept = [(it, e) for it, e in pairs if it.kind != "reduce"]
-    needed = frozenset[Var]().union(*[free_vars(e) for _, e in kept])
+            raise refuse(f"loop {spell(outer.var)} outside it drives the reduction")
+    if any(isinstance(s, If | Block) for s in found[found.index(at) : -1]):
+        raise refuse("a condition or a block stands between the loop and it")
+    known = ranges(function)
+    _check_moves(refuse, function, at, loops[position:], block, known)
+    needed = driving(block, "spatial", "ordered")
     copied = [one for one in loops[position:] if one.var in needed]
-    fresh: dict[Var, Expr] = {
-        one.var: Var(one.var.name, first + k) for k, one in enumerate(copied)
-    }
-    first += len(copied)
-    inner: dict[Var, Expr] = {it.var: Var(it.var.name, first + k) for k, (it, _) in enumerate(kept)}
-    iters = tuple(
-        [it.replace(var=inner[it.var], extent=substitute(it.extent, inner)) for it, _ in kept]
-    )
-    bindings = tuple([substitute(e, fresh) for _, e in kept])
-    conditions = [c for c in _conjuncts(block.predicate) if not free_vars(c) & reduced]
-    predicate = both(*[substitute(c, fresh) for c in conditions])
-    name = f"{label}_init"
-    body: Stmt = Block(name, iters, bindings, substitute(block.init, inner), None, predicate)
-    for one in reversed(copied):
-        body = For(_var(fresh[one.var]), substitute(one.extent, fresh), body)
+    inside = {one.var for one in loops[position:]} - {one.var for one in copied}
+    for one in copied:
+        for var in sorted(free_vars(one.extent) & inside, key=name_of):
+            raise refuse(f"the extent of loop {spell(one.var)} depends on {spell(var)}")
+    name = fresh_label(function, f"{label}_init")
+    init = _init_nest(name, block, copied, reduced, known, fresh_ordinal(function))
     bare = block.replace(init=None)
 
     def without_init(node: Node) -> Node | None:
         return bare if node is block else None
 
-    return replace(function, at, seq(body, rewrite(at, without_init))), name
+    return checked(replace(function, at, seq(init, rewrite(at, without_init))), refuse), name
 
 
-def _var(e: Expr) -> Var:
-    assert isinstance(e, Var)
-    return e
+def _check_moves(
+    refuse: Refusal,
+    function: Function,
+    at: For,
+    loops: Sequence[For],
+    block: Block,
+    known: Ranges,
+) -> None:
+    """The init may run before all else inside `at`."""
+    assert block.init is not None
+    inside = accesses(at.body)
+    mine = [a for a in inside if a.block is block]
+    starts = [a for a in mine if a.is_store and (block, 0) in a.path]
+    targets = written(block.init)
+    places = {a.indices for a in starts}
+    again = restarting_loop(block, loops, starts, known)
+    if again is not None:
+        raise refuse(f"loop {spell(again.var)} comes back to the same elements and restarts them")
+    if any(a.buffer in targets and a.indices not in places for a in mine):
+        raise refuse("it touches elements of its output other than the one it starts")
+    late = loaded(block.init) & (written(at.body) - targets)
+    if late or any(not steady(one.extent, written(at.body)) for one in loops):
+        names = sorted(name_of(b) for b in late)
+        what = f"the init reads '{names[0]}'" if names else "an extent reads memory"
+        raise refuse(f"{what}, which is stored to inside the loop")
+    for other in inside:
+        if other.block is not block and other.buffer in targets:
+            for start in (s for s in starts if s.buffer is other.buffer):
+                if not _comes_first(start, other, at, known):
+                    name = name_of(other.buffer)
+                    raise refuse(f"something else in the loop may use '{name}' before it starts")
+    reduced = driving(block, "reduce")
+    empty = [one for one in loops if one.var in reduced and not prove(one.extent >= 1, known)]
+    others = {a.buffer for a in accesses(function.body) if a.is_store and a.block is not block}
+    if empty and others & targets:
+        name = sorted(name_of(b) for b in others & targets)[0]
+        raise refuse(f"loop {spell(empty[0].var)} may be empty, and '{name}' has other writers")
 
 
-def _conjuncts(condition: Expr | None) -> list[Expr]:
-    if condition is None:
-        return []
-    if isinstance(condition, And):
-        return _conjuncts(condition.a) + _conjuncts(condition.b)
-    return [condition]
+def _comes_first(start: Access, other: Access, at: For, known: Ranges) -> bool:
+    """Whether `start` comes before `other` wherever they meet inside `at`."""
+    common, earlier = precedes(start, other)
+    stored = written(at.body)
+    return earlier and all(
+        never_meet(start, other, one.var, inner_loops(one), known, stored) for one in (at, *common)
+    )
+
+
+def _init_nest(
+    label: str,
+    block: Block,
+    copied: Sequence[For],
+    reduced: frozenset[Var],
+    known: Ranges,
+    first: int,
+) -> Stmt:
+    """The init over fresh copies of the loops that drive its iterators."""
+    assert block.init is not None
+    pairs = zip(block.iters, block.bindings, strict=True)
+    kept = [(it, e) for it, e in pairs if it.kind != "reduce"]
+    fresh = {one.var: Var(one.var.name, first + k) for k, one in enumerate(copied)}
+    first += len(copied)
+    inner = {it.var: Var(it.var.name, first + k) for k, (it, _) in enumerate(kept)}
+    start: dict[Var, Expr] = {var: Const(0, var.dtype) for var in reduced}
+    conditions = [simplify(substitute(c, start), known) for c in conjuncts(block.predicate)]
+    asked = both(*[substitute(c, fresh) for c in conditions if c is not TRUE])
+    iters = tuple(
+        [it.replace(var=inner[it.var], extent=substitute(it.extent, inner)) for it, _ in kept]
+    )
+    bindings = tuple([substitute(e, fresh) for _, e in kept])
+    body: Stmt = Block(label, iters, bindings, substitute(block.init, inner), None, asked)
+    for one in reversed(copied):
+        body = For(
+            fresh[one.var], substitute(one.extent, fresh), body, one.kind, one.annotations
+        )
+    return body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from passes.ir.arith import free_vars, simplify, substitute
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import Var
+from passes.ir.expr import Const, Expr, Var, index
 from passes.ir.loop.nodes import For, Function
 from passes.schedule.dependence import steady
 from passes.schedule.tree import Refusal, fresh_ordinal, get_loop, replace, spell, written
@@ -31,7 +31,16 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
     if not steady(inside.extent, written(function)):
         raise refuse("the inner extent reads memory that the function stores to")
     fused = Var(f"{outer.name}_{inner.name}", fresh_ordinal(function))
-    values = {outer: fused // inside.extent, inner: fused % inside.extent}
+    # A loop that runs once takes no part in the arithmetic.
+    values: dict[Var, Expr] = {outer: fused // inside.extent, inner: fused % inside.extent}
+    if _once(at):
+        values = {outer: index(0), inner: fused}
+    elif _once(inside):
+        values = {outer: fused, inner: index(0)}
     body = substitute(inside.body, values)
     extent = simplify(at.extent * inside.extent)
     return replace(function, at, For(fused, extent, body, at.kind, at.annotations)), fused
+
+
+def _once(loop: For) -> bool:
+    return isinstance(loop.extent, Const) and loop.extent.value == 1

@@ -69,27 +69,37 @@ def _check_order(refuse: Refusal, before: list[For], after: list[For], known: Ra
     """Dependences keep their direction if none spans two loops that change order."""
     rank = {loop.var: k for k, loop in enumerate(after)}
     turned = [(u, v) for u, v in combinations(before, 2) if rank[u.var] > rank[v.var]]
+    if not turned:
+        return
+    same = next((k for k, loop in enumerate(before) if after[k] is not loop), len(before))
     inside = accesses(before[-1].body)
-    stored = written(before[-1].body)
-    free = {loop.var for loop in before} | inner_loops(before[-1])
     seen = set()
     for k, a in enumerate(inside):
         for b in inside[k:]:
-            if a.buffer is not b.buffer or not (a.is_store or b.is_store):
-                continue
             key = a.indices, b.indices, a.block, b.block
-            if key in seen:
+            if a.buffer is not b.buffer or not (a.is_store or b.is_store) or key in seen:
                 continue
             seen.add(key)
+            spanned = _spanned(a, b, before[same:], known)
             for u, v in turned:
-                apart = any(
-                    never_meet(a, b, one.var, free - {one.var}, known, stored) for one in (v, u)
-                )
-                if not apart and not _commute(a, b, u.var, v.var):
+                if {u.var, v.var} <= spanned and not _commute(a, b, u.var, v.var):
                     raise refuse(
                         f"iterations that differ in both {spell(u.var)} and {spell(v.var)} may"
                         f" meet in buffer '{name_of(a.buffer)}', and change order"
                     )
+
+
+def _spanned(a: Access, b: Access, loops: list[For], known: Ranges) -> set[Var]:
+    """The loops in which two iterations that meet through `a` and `b` may differ."""
+    stored, inner = written(loops[0]), inner_loops(loops[-1])
+    left = {loop.var for loop in loops}
+    while True:
+        apart = {
+            var for var in left if never_meet(a, b, var, (left - {var}) | inner, known, stored)
+        }
+        if not apart:
+            return left
+        left -= apart
 
 
 def _commute(a: Access, b: Access, u: Var, v: Var) -> bool:

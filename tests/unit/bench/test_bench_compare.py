@@ -10,7 +10,7 @@ from pipeline.bench.compare import LLAMA_CPP, OURS, Candidate, Cases, Comparison
 from pipeline.bench.report import table, write_records
 from pipeline.bench.work import Work
 
-CASES = Cases(tokens=(4, 40, 100), contexts=(8, 40, 61), steps=4, threads=(1,), repeats=3)
+CASES = Cases(tokens=(4, 40, 100), contexts=(8, 40, 61), steps=4, threads=(1,), repeats=2)
 WORK = Work(bytes_read=1 << 20, products=1 << 20, head_products=1 << 10)
 
 
@@ -56,12 +56,13 @@ def test_records(records: list[dict[str, object]], notes: list[str]) -> None:
 
 
 def test_a_record(records: list[dict[str, object]]) -> None:
-    (record,) = [r for r in records if r["engine"] == OURS and r.get("context") == 8]
+    (found,) = [r for r in records if r["engine"] == OURS and r.get("context") == 8]
+    record = dict(found)
     limit = record.pop("of_limit")
     value, low, high = (record.pop(key) for key in ("value", "min", "max"))
     assert record == {
         "engine": "ours", "name": "decode_tok_s", "context": 8, "threads": 1, "unit": "tok/s",
-        "repeats": 3, "setting": "x86-64",
+        "repeats": 2, "setting": "x86-64",
     }  # fmt: skip
     assert low <= value <= high  # type: ignore[operator]
     (read,) = [r for r in records if r["name"] == "read_rate"]
@@ -77,7 +78,7 @@ def test_the_best_setting_counts(records: list[dict[str, object]]) -> None:
 
 def test_the_table_and_the_file(records: list[dict[str, object]], tmp_path: Path) -> None:
     lines = table("toy", records).splitlines()
-    assert lines[0].startswith("toy (x86-64) on ") and "medians of 3 in turns" in lines[0]
+    assert lines[0].startswith("toy (x86-64) on ") and "medians of 2 in turns" in lines[0]
     assert lines[1].split() == [
         "threads", "ours", "min", "..", "max", "llama.cpp", "min", "..", "max", "better", "of",
         "limit",
@@ -93,7 +94,8 @@ def test_the_table_and_the_file(records: list[dict[str, object]], tmp_path: Path
 
 def test_another_model_is_noticed(toy: Path, other_toy: Path) -> None:
     notes: list[str] = []
-    cases = Cases(tokens=(4,), contexts=(), steps=1, threads=(1,), repeats=1)
+    # After one token the toy's checksum does not yet drown all other logits.
+    cases = Cases(tokens=(1,), contexts=(), steps=1, threads=(1,), repeats=1)
     candidates = [candidate(OURS, toy), candidate(LLAMA_CPP, other_toy)]
     comparison = Comparison(candidates, cases, None, int8=False, note=notes.append)
     records = list(comparison._speeds(1, check=True))

@@ -9,7 +9,7 @@ def test_candidates_take_turns_and_change_who_begins() -> None:
         return float(len(calls))
 
     results = in_turns({"a": lambda: measure("a"), "b": lambda: measure("b")}, 3)
-    assert "".join(calls) == "ba" "ab" "ba" "ab"
+    assert "".join(calls) == "baabbaab"
     assert results == {"a": [3.0, 6.0, 7.0], "b": [4.0, 5.0, 8.0]}
 
 

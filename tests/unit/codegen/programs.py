@@ -314,3 +314,39 @@ def gather(x: f32[10, 16], at: i32[n], y: f32[n, 16], z: f32[n], *, n: dim[1, 32
 """,
     {"n": 4},
 )
+_program(
+    "byte products in pairs",
+    """
+def pairs(w: u8[4, 32], x: i8[4, 32], y: i32[8]):
+    t = alloc(i32[8], scope="register")
+    t[ramp(0, 1, 8)] = broadcast(i32(0), 8)
+    for k in range(4):
+        t[ramp(0, 1, 8)] = t[ramp(0, 1, 8)] + call(
+            "x86.pmaddwd", i32x8,
+            call("x86.pmaddubsw", i16x16, w[k, ramp(0, 1, 32)], x[k, ramp(0, 1, 32)]),
+            broadcast(i16(1), 16))
+    y[ramp(0, 1, 8)] = t[ramp(0, 1, 8)]
+""",
+)
+_program(
+    "reductions of vectors",
+    """
+def lanes(x: f32[3, 16], i: i32[16], y: f32[3], z: i32[3]):
+    for r in parallel(3):
+        y[r] = reduce_add(x[r, ramp(0, 1, 16)]) + reduce_max(x[r, ramp(0, 1, 7)])
+        z[r] = reduce_min(i[ramp(r, 1, 12)]) + reduce_add(i[ramp(0, 1, 5)])
+""",
+)
+_program(
+    "sums that round",
+    """
+def rounded(x: f32[n], y: f32[n], z: i8[n], *, n: dim[1, 64]):
+    for i in parallel((n + 15)//16):
+        for v in vectorized(16):
+            if i*16 + v < n:
+                y[i*16 + v] = floor(x[i*16 + v]*f32(4.0)) + sqrt(abs(x[i*16 + v]))
+                z[i*16 + v] = cast(
+                    round(min(max(x[i*16 + v]*f32(50.0), f32(-127.0)), f32(127.0))), i8)
+""",
+    {"n": 35},
+)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -166,6 +168,50 @@ def f(x: f32[16], y: f32[64]):
 """)
     assert text.count("load <16 x float>") == 1
     assert text.count("shufflevector") == 2
+
+
+def test_constants_are_spelled_by_their_bits() -> None:
+    text = emitted("""
+def f(a: f32[4], b: f16[2], c: bf16[2], d: u8[1], e: bool[1]):
+    a[0] = f32(0.1)
+    a[1] = f32(1e39)
+    a[2] = f32("nan")
+    a[3] = f32(-0.0)
+    b[0] = f16(65504.0)
+    b[1] = f16(1e6)
+    c[0] = bf16(1.00390625)
+    c[1] = bf16("-inf")
+    d[0] = u8(255)
+    e[0] = True
+""")
+    stored = re.findall(r"store (\S+ \S+),", text)
+    assert stored == [
+        "float 0x3FB99999A0000000", "float 0x7FF0000000000000", "float 0x7FF8000000000000",
+        "float 0x8000000000000000", "half 0xH7BFF", "half 0xH7C00", "bfloat 0xR3F80",
+        "bfloat 0xRFF80", "i8 -1", "i8 %.6",
+    ]  # fmt: skip
+
+
+def test_the_text_is_the_same_in_another_process() -> None:
+    script = (
+        "from tests.unit.codegen.programs import PROGRAMS\n"
+        "from passes.codegen.emit import emit_module\n"
+        "from passes.codegen.lower import lower\n"
+        "from passes.ir.loop.parse import parse_function\n"
+        "for text, _ in PROGRAMS.values():\n"
+        "    print(emit_module([lower(parse_function(text))]))\n"
+    )
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert len(texts[0]) > 10_000
+    assert texts[0] == texts[1]
 
 
 def test_kernels_share_declarations() -> None:

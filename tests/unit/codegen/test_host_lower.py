@@ -145,6 +145,17 @@ def test_results_that_are_not_computed_are_copied() -> None:
     check(graph_of({"w": Weight("table", weights_type()), "y": y}, {}, x), 1)
 
 
+def test_what_the_caller_reads_is_not_where_another_result_goes() -> None:
+    x = Input("x", tensor(F32, 1, 8, 1, 1))
+    past = apply("full", value=2, dtype=I32, shape=(index(1),))
+    one = apply("full", value=9.0, dtype=F32, shape=(index(1),) * 4)
+    b, fresh = State("b", x.type), apply("neg", x)
+    results = {"z": apply("cache_append", fresh, one, past)}
+    updates = {"a": apply("cache_append", b, one, past), "b": fresh}
+    content = {name: np.full((1, 8, 1, 1), ord(name), np.float32) for name in "ab"}
+    check(graph_of(results, updates, x), 3, **content)
+
+
 def weights_type() -> Any:
     return tensor(F32, VOCABULARY, 8)
 

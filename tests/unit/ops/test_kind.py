@@ -32,6 +32,15 @@ def test_kinds(name: str) -> None:
     assert kind(define(case.call, OPERATORS)) == KINDS[name]
 
 
+def test_axes_may_shift_each_other() -> None:
+    n = Dim("n", 1, 9)
+    b = LoopBuilder("skew", dims=(n,))
+    x, y = b.param("x", (n, n), F32), b.param("y", (n * 2, n), F32)
+    with b.loop("i", n) as i, b.loop("j", n) as j, b.block("y", [(n, i), (n, j)]) as (v, w):
+        b.store(y, (v + w, w), load(x, v, w))
+    assert kind(b.function()) == "injective"
+
+
 def test_a_scatter_that_may_collide_is_opaque() -> None:
     n = Dim("n", 1, 9)
     b = LoopBuilder("halves", dims=(n,))
