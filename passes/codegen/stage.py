@@ -10,10 +10,11 @@ Files:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from passes.chain import Progress
 from passes.codegen.abi import Library, library_text, manifest_facts, plan_library
 from passes.codegen.native import Machine, compile_object
 from passes.ir.module import Module
@@ -31,7 +32,7 @@ def run(
     options: Mapping[str, Any],
     target: Mapping[str, Any],
     out: Path,
-    progress: Callable[[float, str], None],
+    progress: Progress,
 ) -> None:
     """Writes the files named above below `out`; the same inputs give the same bytes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from passes.ir.arith import substitute
 from passes.ir.expr import Const, Expr, Not, Var
@@ -12,7 +13,7 @@ from passes.ir.node import Node, postorder
 from passes.schedule.tree import statements
 
 Path = tuple[tuple[Stmt, int], ...]
-Ranges = dict[Var, tuple[Expr, Expr]]
+Ranges = Mapping[Var, tuple[Expr, Expr]]
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class Access:
         return [s for s, _ in self.path if isinstance(s, For)]
 
 
-def accesses(root: Stmt) -> list[Access]:
+@lru_cache(maxsize=1 << 8)
+def accesses(root: Stmt) -> tuple[Access, ...]:
     """All accesses below `root` in program order, block iterators replaced by their bindings."""
     walk = _Walk()
     walk.stmt(root, (), None, {}, ())
-    return walk.found
+    return tuple(walk.found)
 
 
+@lru_cache(maxsize=1 << 8)
 def ranges(root: Node) -> Ranges:
     """The loops below `root` with their first and last value."""
     found = [s for s in statements(root) if isinstance(s, For)]
@@ -102,16 +105,25 @@ class _Walk:
                 if other is not None:
                     self.stmt(other, (*path, (stmt, 1)), block, values, (*conditions, Not(holds)))
             case Block():
-                asked = () if stmt.predicate is None else (stmt.predicate,)
-                self.exprs((*stmt.bindings, *asked), path, block, values, conditions)
-                pairs = zip(stmt.iters, stmt.bindings, strict=True)
-                bound = {it.var: substitute(e, values) for it, e in pairs}
-                inner_values = {**values, **bound}
-                inner = (*conditions, *[substitute(e, values) for e in asked])
-                if stmt.init is not None:
-                    self.stmt(stmt.init, here, stmt, inner_values, inner)
-                self.stmt(stmt.body, (*path, (stmt, 1)), stmt, inner_values, inner)
+                self.block(stmt, path, values, (block, conditions))
             case Store(buffer, indices, value):
                 self.exprs((*indices, value), path, block, values, conditions)
                 place = tuple([substitute(i, values) for i in indices])
                 self.found.append(Access(buffer, place, True, block, here, conditions))
+
+    def block(
+        self,
+        block: Block,
+        path: Path,
+        values: Mapping[Var, Expr],
+        outside: tuple[Block | None, tuple[Expr, ...]],
+    ) -> None:
+        asked = () if block.predicate is None else (block.predicate,)
+        around, conditions = outside
+        self.exprs((*block.bindings, *asked), path, around, values, conditions)
+        pairs = zip(block.iters, block.bindings, strict=True)
+        inside = {**values, **{it.var: substitute(e, values) for it, e in pairs}}
+        conditions = (*conditions, *[substitute(e, values) for e in asked])
+        if block.init is not None:
+            self.stmt(block.init, (*path, (block, 0)), block, inside, conditions)
+        self.stmt(block.body, (*path, (block, 1)), block, inside, conditions)

@@ -8,17 +8,17 @@ Answers are conservative: "may" unless disjointness is proved from the indices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 
 from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.expr import Const, Expr, FloorDiv, FloorMod, Var
-from passes.ir.loop.nodes import Block, Buffer, For, Load
+from passes.ir.loop.nodes import Block, Buffer, For
 from passes.ir.node import postorder
 from passes.schedule.accesses import Access, Ranges, accesses
 from passes.schedule.combiner import combiner_of
-from passes.schedule.tree import statements, written
+from passes.schedule.tree import loaded, statements, written
 
 _SPLITS = 6  # how many fused loops one variable may be taken apart into
 _Known = tuple[tuple[Var, Expr, Expr], ...]
@@ -59,11 +59,14 @@ def conflict_between(first: For, second: For, known: Ranges) -> Buffer | None:
         for v, (lo, hi) in known.items()
         if v is not second.var
     }
+    seen = set()
     for b in two:
         there = tuple([substitute(i, shared) for i in b.indices])
         for a in one:
-            if a.buffer is not b.buffer or not (a.is_store or b.is_store):
+            key = a.buffer, a.indices, there, a.is_store or b.is_store
+            if a.buffer is not b.buffer or not key[-1] or key in seen:
                 continue
+            seen.add(key)
             if not _apart(there, a.indices, first.var, free, known, stored):
                 return a.buffer
     return None
@@ -75,7 +78,7 @@ def never_meet(
     var: Var,
     free: Iterable[Var],
     known: Ranges,
-    stored: set[Buffer],
+    stored: frozenset[Buffer],
 ) -> bool:
     """Whether `a` at one iteration of `var` and `b` at another never touch the same element.
 
@@ -85,6 +88,20 @@ def never_meet(
     return _apart(a.indices, b.indices, var, inside, known, stored) and (
         a.indices == b.indices or _apart(b.indices, a.indices, var, inside, known, stored)
     )
+
+
+def differ(indices: tuple[Expr, ...], axes: Sequence[Var], known: Ranges) -> bool:
+    """Whether no two different values of `axes` give the same indices.
+
+        (j // 16, i, j % 16)  for  (i, j)
+    """
+    left = set(axes)
+    while left:
+        apart = {v for v in left if _apart(indices, indices, v, frozenset(left - {v}), known)}
+        if not apart:
+            return False
+        left -= apart
+    return True
 
 
 def combining(a: Access, b: Access) -> bool:
@@ -107,11 +124,10 @@ def inner_loops(loop: For) -> frozenset[Var]:
 
 def steady(e: Expr, stored: Iterable[Buffer]) -> bool:
     """Whether the expression reads nothing that is stored to."""
-    changing = set(stored)
-    return not any(isinstance(n, Load) and n.buffer in changing for n in postorder(e))
+    return not loaded(e) & frozenset(stored)
 
 
-def _pairs(found: list[Access]) -> Iterator[tuple[Access, Access]]:
+def _pairs(found: Iterable[Access]) -> Iterator[tuple[Access, Access]]:
     """Pairs (an access with itself too) of the same buffer of which one is a store; of those
     with equal indices and of the same block only one."""
     seen = set()
@@ -132,7 +148,7 @@ def _apart(
     var: Var,
     free: frozenset[Var],
     known: Ranges,
-    stored: set[Buffer],
+    stored: frozenset[Buffer] = frozenset(),
 ) -> bool:
     """Whether `first` at some iteration of `var` and `second` at a later one differ."""
     if not all(steady(i, stored) for i in (*first, *second)):
@@ -218,7 +234,9 @@ def _apart_in_parts(
     r = Var("r", -10_000_000 - splits, var.dtype)
     parts: dict[Var, Expr] = {var: q * width + r}
     top = env[var][1]
-    split = {v: tuple(substitute(e, parts) for e in pair) for v, pair in env.items()}
+    split = {
+        v: (substitute(lo, parts), substitute(hi, parts)) for v, (lo, hi) in env.items()
+    }
     del split[var]
     split[q], split[r] = (zero, top // width), (zero, width - 1)
     facts = tuple([(v, lo, hi) for v, (lo, hi) in split.items()])

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from passes.ir.arith import free_vars, linear, prove, simplify, substitute, symbolic_max, symbolic_min
+from collections.abc import Sequence
+
+from passes.ir.arith import (
+    free_vars,
+    linear,
+    prove,
+    simplify,
+    substitute,
+    symbolic_max,
+    symbolic_min,
+)
 from passes.ir.expr import Const, Expr, Lt, Var
 from passes.ir.expr_text import name_of, print_expr
-from passes.ir.loop.nodes import Block, Buffer, For, Function
+from passes.ir.loop.nodes import Buffer, For, Function
 from passes.schedule.accesses import Access, Ranges, accesses, precedes, ranges
 from passes.schedule.dependence import carried, inner_loops, never_meet
 from passes.schedule.tree import Refusal, blocks_in, spell, statements, written
@@ -16,8 +26,11 @@ def checked(function: Function, refuse: Refusal) -> Function:
 
     Every primitive that moves statements ends with it. Raises ScheduleError.
     """
+    unchanged = {s for s in statements(refuse.function) if isinstance(s, For)}
     for stmt in statements(function):
         if not isinstance(stmt, For) or stmt.kind not in ("parallel", "vectorized"):
+            continue
+        if stmt.kind == "vectorized" and stmt in unchanged:
             continue
         found = objection(function, stmt)
         if found is not None:
@@ -77,20 +90,25 @@ def _spelled(access: Access) -> str:
 
 
 def _iteration_private(
-    loop: For, buffer: Buffer, inside: list[Access], known: Ranges
+    loop: For, buffer: Buffer, inside: Sequence[Access], known: Ranges
 ) -> bool:
     """Whether each iteration reads of a private buffer only what it stored itself."""
     mine = [a for a in inside if a.buffer is buffer]
     free, stored = inner_loops(loop), written(loop.body)
     stores = [a for a in mine if a.is_store]
+    places = {s.indices: s for s in stores}.values()
+    apart: dict[tuple[Expr, ...], bool] = {}
     for load in (a for a in mine if not a.is_store):
-        apart = all(never_meet(load, s, loop.var, free, known, stored) for s in stores)
-        if not apart and not any(_covers(s, load, known) for s in stores):
+        if load.indices not in apart:
+            apart[load.indices] = all(
+                never_meet(load, s, loop.var, free, known, stored) for s in places
+            )
+        if not apart[load.indices] and not any(covers(s, load, known) for s in stores):
             return False
     return True
 
 
-def _covers(store: Access, load: Access, known: Ranges) -> bool:
+def covers(store: Access, load: Access, known: Ranges) -> bool:
     """Whether the store, earlier in the same iteration, has filled all that the load reads.
 
     Along each axis the store runs with one loop of its own from a base, unconditionally (but for

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from passes.ir.expr import Expr, Var
-from passes.ir.loop.nodes import Buffer, Function, Scope
+from passes.ir.expr_text import parse_expr
+from passes.ir.loop.nodes import Buffer, For, Function, Scope
 from passes.schedule import primitives as p
-from passes.schedule.tree import get_buffer, loops_in, path_to_block
+from passes.schedule.trace import Instruction, Layout, Trace
+from passes.schedule.tree import (
+    ScheduleError,
+    get_buffer,
+    loops_in,
+    path_to_block,
+    spell,
+    statements,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One step of a schedule: the primitive's name and its arguments after the function."""
-
-    name: str
-    args: tuple[Any, ...]
 
 
 class Schedule:
@@ -31,11 +31,22 @@ class Schedule:
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        self.trace: list[Instruction] = []
+        self.trace = Trace()
 
     def loops(self, label: str) -> list[Var]:
         """The loops around a block, outermost first."""
         return [s.var for s in loops_in(path_to_block(self.function, label, "loops"))]
+
+    def loop(self, name: str) -> Var:
+        """The loop whose variable is spelled so. Raises ScheduleError if there is none."""
+        for stmt in statements(self.function):
+            if isinstance(stmt, For) and spell(stmt.var) == name:
+                return stmt.var
+        raise ScheduleError("loop", f"'{name}'", "there is no such loop", self.function)
+
+    def expr(self, text: str) -> Expr:
+        """An expression over the function's dims, as `n//8*8`. Raises IRError."""
+        return parse_expr(text, {dim.name: dim for dim in self.function.dims})
 
     def buffer(self, name: str) -> Buffer:
         """The buffer of that name (with or without its ordinal)."""
@@ -48,7 +59,7 @@ class Schedule:
         **kwargs: P.kwargs,
     ) -> R:
         self.function, result = primitive(self.function, *args, **kwargs)
-        self.trace.append(Instruction(primitive.__name__, args))
+        self.trace.steps.append(Instruction(primitive.__name__, args, result))
         return result
 
     def _do(
@@ -58,7 +69,7 @@ class Schedule:
         **kwargs: P.kwargs,
     ) -> None:
         self.function = primitive(self.function, *args, **kwargs)
-        self.trace.append(Instruction(primitive.__name__, args))
+        self.trace.steps.append(Instruction(primitive.__name__, args))
 
     def split(self, loop: Var, factor: int) -> tuple[Var, Var]:
         return self._with(p.split, loop, factor)
@@ -100,7 +111,9 @@ class Schedule:
         self._do(p.set_scope, buffer, scope)
 
     def transform_layout(self, buffer: str, layout: p.IndexMap) -> None:
-        self._do(p.transform_layout, buffer, layout)
+        old = get_buffer(self.function, buffer, "transform_layout")
+        axes = tuple([Var("i", k) for k in range(len(old.shape))])
+        self._do(p.transform_layout, buffer, Layout(axes, tuple(layout(axes))))
 
     def compute_at(self, label: str, loop: Var) -> None:
         self._do(p.compute_at, label, loop)
@@ -116,3 +129,23 @@ class Schedule:
 
     def tensorize(self, loop: Var, intrinsic: str) -> None:
         self._do(p.tensorize, loop, intrinsic)
+
+
+def replay(function: Function, trace: Trace) -> Schedule:
+    """The schedule that the steps of `trace` make of `function`: the traced one, if it is the
+    function traced.
+
+    Raises ScheduleError if a step no longer applies, or gives other handles than it did.
+    """
+    s = Schedule(function)
+    for number, step in enumerate(trace):
+        primitive = getattr(p, step.name)
+        made = primitive(s.function, *step.args)
+        new, result = made if isinstance(made, tuple) else (made, None)
+        if result != step.result:
+            place = f"step {number + 1}, {step.name},"
+            reason = "it gives other loops or labels; the trace is of another function"
+            raise ScheduleError("replay", place, reason, s.function)
+        s.function = new
+        s.trace.steps.append(step)
+    return s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from passes.ir.expr import Var
 from passes.ir.expr_text import name_of
@@ -51,10 +52,12 @@ def _surroundings(function: Function, at: Var | Buffer | str | None) -> str:
     if at is None:
         return ""
     lines = Listing(function).lines
-    mark = {Var: "for {} in ", Buffer: "{} = alloc("}.get(type(at), 'with block("{}"')
-    mark = mark.format(at if isinstance(at, str) else name_of(at))
-    if isinstance(at, Buffer) and at in function.params:
-        mark = f"{name_of(at)}: "
+    if isinstance(at, str):
+        mark = f'with block("{at}"'
+    elif isinstance(at, Var):
+        mark = f"for {name_of(at)} in "
+    else:
+        mark = f"{name_of(at)}: " if at in function.params else f"{name_of(at)} = alloc("
     found = next((k for k, line in enumerate(lines) if mark in line), None)
     return "" if found is None else "\n" + window(lines, found)
 
@@ -206,14 +209,16 @@ def replace_buffer(function: Function, old: Buffer, new: Buffer) -> Function:
     return rewrite(function, lambda n: new if n is old else None)
 
 
-def written(root: Stmt) -> set[Buffer]:
+@lru_cache(maxsize=1 << 10)
+def written(root: Node) -> frozenset[Buffer]:
     """The buffers stored to below `root`."""
-    return {n.buffer for n in postorder(root) if isinstance(n, Store)}
+    return frozenset(n.buffer for n in postorder(root) if isinstance(n, Store))
 
 
-def loaded(root: Stmt) -> set[Buffer]:
+@lru_cache(maxsize=1 << 12)
+def loaded(root: Node) -> frozenset[Buffer]:
     """The buffers read below `root`, a reduction's own output included."""
-    return {n.buffer for n in postorder(root) if isinstance(n, Load)}
+    return frozenset(n.buffer for n in postorder(root) if isinstance(n, Load))
 
 
 def renamed(root: Stmt, first: int, suffix: str) -> tuple[Stmt, int]:

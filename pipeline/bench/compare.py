@@ -189,12 +189,11 @@ class Comparison:
             best = choose(mine, key=lambda index: spreads[index].median)
             value = spreads[best]
             record = _record(engine, name, threads, _figure(value.median), unit, case)
-            if value.repeats > 1:
-                record |= {
-                    "min": _figure(value.low),
-                    "max": _figure(value.high),
-                    "repeats": value.repeats,
-                }
+            record |= {
+                "min": _figure(value.low),
+                "max": _figure(value.high),
+                "repeats": value.repeats,
+            }
             if settings is not None:
                 record["setting"] = settings[best]
             if limit is not None:

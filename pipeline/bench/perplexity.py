@@ -19,11 +19,13 @@ _SENSELESS = 700.0  # nats a token, near where the exponential overflows; guessi
 
 @dataclass(frozen=True)
 class Perplexity:
-    """`value`: the exponential of the mean negative log-likelihood of `predicted` tokens."""
+    """`value`: the exponential of the mean negative log-likelihood of `predicted` tokens, in
+    `windows` of at most `window` tokens."""
 
     value: float
     predicted: int
     windows: int
+    window: int
 
 
 def text_ids(package: Package, text: str, tokens: int) -> list[int]:
@@ -72,7 +74,7 @@ def perplexity(
             f"{manifest.name}: the logits are not finite, or make no sense (mean negative "
             f"log-likelihood {mean:g}); report the recipe and the text"
         )
-    return Perplexity(math.exp(mean), predicted, windows)
+    return Perplexity(math.exp(mean), predicted, windows, window)
 
 
 def _negative_log_likelihood(session: Session, ids: npt.NDArray[np.int32]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.bench.compare import LLAMA_CPP, OURS, Record
 
+_SHOWN = ("load_s", "prefill_tok_s", "decode_tok_s", "peak_rss_mib")
 _LOWER_IS_BETTER = ("load_s", "peak_rss_mib")
 _Row = tuple[str, str, str, int]
 
@@ -42,12 +43,12 @@ _HEAD_BOTH = ["", "threads", "ours", "min .. max", LLAMA_CPP, "min .. max", "bet
 
 
 def _rows(records: Sequence[Record], *, peer: bool) -> list[list[str]]:
-    mine = {_case(record): record for record in records if record["engine"] == OURS}
-    theirs = {_case(record): record for record in records if record["engine"] == LLAMA_CPP}
+    mine, theirs = (
+        {_case(r): r for r in records if r["engine"] == engine and r["name"] in _SHOWN}
+        for engine in (OURS, LLAMA_CPP)
+    )
     rows = []
     for case, record in mine.items():
-        if record["name"] == "logits_cosine":
-            continue
         name, what, count, threads = case
         row = [f"{name} {what} {count}".rstrip(), str(threads), _value(record), _spread(record)]
         if peer:
@@ -75,7 +76,7 @@ def _value(record: Record) -> str:
 
 
 def _spread(record: Record) -> str:
-    if "min" not in record:
+    if record["repeats"] == 1:
         return ""
     digits = 3 if record["unit"] == "s" else 1
     return f"{record['min']:.{digits}f} .. {record['max']:.{digits}f}"
@@ -91,7 +92,7 @@ def _title(name: str, records: Sequence[Record]) -> str:
 
 def _notes(records: Sequence[Record]) -> list[str]:
     limits = [
-        f"{record['value']:.1f} {record['unit']} ({record['threads']} threads)"
+        f"{record['value']:.1f} {record['unit']} (threads={record['threads']})"
         for record in records
         if record["name"] in ("read_rate", "int8_rate")
     ]
@@ -102,4 +103,6 @@ def _notes(records: Sequence[Record]) -> list[str]:
                 f"logits of ours and {record['against']}: cosine {record['value']:.4f} "
                 f"after {record['tokens']} tokens"
             )
+        elif record["name"] == "version":
+            lines.append(f"{record['engine']}: {record['value']}, the best of its settings")
     return lines

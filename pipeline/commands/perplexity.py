@@ -64,7 +64,7 @@ def _read(path: str | None) -> str:
 
 
 def _score(folder: Path, text: str, tokens: int, threads: int | None, progress: Any) -> str:
-    from pipeline.bench.perplexity import WINDOW, perplexity, text_ids
+    from pipeline.bench.perplexity import perplexity, text_ids
     from pipeline.runtime import Package, Session
 
     package = Package(folder)
@@ -77,5 +77,5 @@ def _score(folder: Path, text: str, tokens: int, threads: int | None, progress: 
         )
     return (
         f"perplexity {result.value:.4f} of {result.predicted} tokens "
-        f"in {result.windows} windows of {WINDOW}"
+        f"in {result.windows} windows of {result.window}"
     )

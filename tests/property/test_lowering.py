@@ -16,7 +16,7 @@ QUICK = settings(max_examples=40, deadline=None, derandomize=True)
 
 @st.composite
 def scheduled(draw: st.DrawFn) -> LoopProgram:
-    """A random program some of whose loops are given other kinds, where that is legal."""
+    """A random program with other kinds of loops and temporaries, where that is legal."""
     program: LoopProgram = draw(loop_programs())
     reduced = _reduced(program.function)
     counter = iter(range(1000))
@@ -32,6 +32,10 @@ def scheduled(draw: st.DrawFn) -> LoopProgram:
         return node.replace(kind=draw(st.sampled_from(kinds)))
 
     function = rewrite(program.function, other_kind)
+    nodes = postorder(function)
+    if not any(isinstance(node, For) and node.kind == "parallel" for node in nodes):
+        private = {b: b.replace(scope="local") for b in function.allocs if draw(st.booleans())}
+        function = rewrite(function, private.get)
     return LoopProgram(function, program.dims, program.arrays)
 
 

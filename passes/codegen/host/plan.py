@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from passes.codegen.host.barriers import launches_of
 from passes.ir.arith import prove, simplify, substitute, upper_bound
 from passes.ir.arith.terms import terms
+from passes.ir.dtypes import DType
 from passes.ir.expr import Dim, Expr, Le, Lt, index, maximum, product
 from passes.ir.loop.nodes import Buffer, Function
 from passes.ir.node import IRError
@@ -37,7 +38,7 @@ class ArenaPlan:
 class _Slot:
     size: Expr
     bound: int
-    phases: list[range]
+    phases: int  # a bit for each phase that needs it
 
 
 def plan_arena(function: Function, assumptions: Sequence[Expr] = ()) -> ArenaPlan:
@@ -49,8 +50,14 @@ def plan_arena(function: Function, assumptions: Sequence[Expr] = ()) -> ArenaPla
     Raises IRError if a size has no upper bound.
     """
     phases = _lifetimes(function)
-    sizes = {buffer: _bytes(buffer) for buffer in phases}
-    bounds = {buffer: _bound(size, assumptions, buffer) for buffer, size in sizes.items()}
+    kinds = {(buffer.shape, buffer.dtype) for buffer in phases}
+    size_of = {kind: _bytes(*kind) for kind in kinds}
+    sizes = {buffer: size_of[buffer.shape, buffer.dtype] for buffer in phases}
+    bound_of = {
+        size: _bound(size, assumptions, buffer)
+        for size, buffer in {size: buffer for buffer, size in sizes.items()}.items()
+    }
+    bounds = {buffer: bound_of[size] for buffer, size in sizes.items()}
     order = sorted(phases, key=lambda b: (-bounds[b], phases[b].start, b.ordinal))
     slots: list[_Slot] = []
     chosen: dict[Buffer, int] = {}
@@ -86,25 +93,26 @@ def _lifetimes(function: Function) -> dict[Buffer, range]:
 def _place(slots: list[_Slot], size: Expr, bound: int, phases: range) -> int:
     """The number of the slot chosen, changed to hold one more buffer."""
     best: tuple[bool, int, int] | None = None
+    needed = (1 << phases.stop) - (1 << phases.start)
     for number, slot in enumerate(slots):
-        if any(max(p.start, phases.start) < min(p.stop, phases.stop) for p in slot.phases):
+        if slot.phases & needed:
             continue
         candidate = (not prove(size <= slot.size), slot.bound - bound, number)
         if best is None or candidate < best:
             best = candidate
     if best is None:
-        slots.append(_Slot(size, bound, [phases]))
+        slots.append(_Slot(size, bound, needed))
         return len(slots) - 1
     grows, _, number = best
     slot = slots[number]
     if grows:
         slot.size = simplify(maximum(slot.size, size))
-    slot.phases.append(phases)
+    slot.phases |= needed
     return number
 
 
-def _bytes(buffer: Buffer) -> Expr:
-    exact = product(buffer.shape) * buffer.dtype.bytes
+def _bytes(shape: tuple[Expr, ...], dtype: DType) -> Expr:
+    exact = product(shape) * dtype.bytes
     return simplify((exact + (ALIGNMENT - 1)) // ALIGNMENT * ALIGNMENT)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from passes.codegen.host.barriers import launches_of
 from passes.ir.arith import free_vars, prove
-from passes.ir.expr import Expr, Max, Min, Var, both, index
+from passes.ir.expr import Cast, Expr, Max, Min, Var, both, index
 from passes.ir.loop.nodes import BlockIter, Buffer, For, Function, Load, Store
 from passes.ir.node import IRError, Node, postorder, rewrite
 
@@ -21,16 +21,37 @@ from passes.ir.node import IRError, Node, postorder, rewrite
 def value_range(host: Function, kernels: Mapping[str, Function], param: Buffer) -> tuple[int, int]:
     """The smallest and largest value with which every access is proven to stay inside its array.
 
-    Raises IRError if there is none.
+    Values are followed where they are copied to other buffers. Raises IRError if there is none.
     """
     bits, signed = param.dtype.bits, param.dtype.is_signed
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    carriers = {param}
     for launch in [launch for phase in launches_of(host) for launch in phase]:
         kernel = kernels[launch.kernel]
-        for own, given in zip(kernel.params, launch.buffers, strict=True):
-            if given is param:
-                low, high = _narrowed(kernel, own, low, high)
+        pairs = list(zip(kernel.params, launch.buffers, strict=True))
+        own = _copies(kernel, {inner for inner, outer in pairs if outer in carriers})
+        for buffer in own:
+            low, high = _narrowed(kernel, buffer, low, high)
+        carriers |= {outer for inner, outer in pairs if inner in own}
     return low, high
+
+
+def _copies(kernel: Function, carriers: set[Buffer]) -> list[Buffer]:
+    """The buffers of a kernel that hold elements of `carriers`, these included."""
+    found = [buffer for buffer in (*kernel.params, *kernel.allocs) if buffer in carriers]
+    stores = [node for node in postorder(kernel.body) if isinstance(node, Store)]
+    grown = bool(found)
+    while grown:
+        grown = False
+        for store in stores:
+            value = store.value
+            while isinstance(value, Cast) and value.dtype.is_int:
+                value = value.value
+            copied = isinstance(value, Load) and value.buffer in found
+            if copied and store.buffer.dtype.is_int and store.buffer not in found:
+                found.append(store.buffer)
+                grown = True
+    return found
 
 
 def _narrowed(kernel: Function, param: Buffer, low: int, high: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from passes.codegen.lower.blocks import lower_blocks
 from passes.codegen.lower.compact import compact
+from passes.codegen.lower.contract import contract
 from passes.codegen.lower.dot import lower_dot
 from passes.codegen.lower.flatten import flatten
 from passes.codegen.lower.math import lower_math
@@ -28,6 +29,7 @@ LOWERING: tuple[tuple[str, Callable[[Function], Function]], ...] = (
     ("flatten", flatten),
     ("vectorize", vectorize),
     ("dot products", lower_dot),
+    ("contract", contract),
     ("math", lower_math),
     ("registers", to_registers),
     ("spmd", share_work),

@@ -103,7 +103,7 @@ class _Uses(Walk):
         """The smaller buffer, and what to take off its indices."""
         around = _common([loops for _, loops in uses])
         axes = range(len(buffer.shape))
-        whole = [constant(simplify(extent)) for extent in buffer.shape]
+        whole = [upper_bound(extent) for extent in buffer.shape]
         regions: list[_Region] = []
         for kept in range(len(around), -1, -1):
             found = [_region(axis, whole[axis], uses, around[:kept]) for axis in axes]
@@ -158,9 +158,7 @@ def _region(
     return _Region(base, max(size, 1))
 
 
-def _written_first(
-    uses: list[Use], regions: list[_Region], around: tuple[For, ...]
-) -> bool:
+def _written_first(uses: list[Use], regions: list[_Region], around: tuple[For, ...]) -> bool:
     """True if each iteration of the innermost loop around begins by writing all that it touches.
 
     The first statement with an access must be a nest of stores alone, one for each element.
@@ -178,6 +176,8 @@ def _written_first(
     if any(isinstance(node, If) for node in postorder(first)):
         return False
     access, loops = mine[0]
+    if any(i.dtype.lanes > 1 for i in access.indices):
+        return False
     extents = {loop.var: constant(loop.extent) for loop in loops[depth:]}
     for i, region in zip(access.indices, regions, strict=True):
         if not _visits_all(simplify(i - region.base), region.size, extents):

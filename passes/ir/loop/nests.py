@@ -155,7 +155,8 @@ class Nest:
             frame[slot] = value
 
     def _store(self, frame: Frame, shape: tuple[int, ...], listed: bool) -> bool:
-        data, mask, races = frame[self.slot], frame[self.slot + 1], self.evaluator.races
+        data, mask = frame[self.slot], frame[self.slot + 1]
+        races = self.evaluator.races if self.access.buffer.scope == "global" else None
         place = tuple(self.place.run(frame))
         self.evaluator.check_wide(self.access, frame, place)
         if self.reads_itself and not _distinct(place, data.shape, shape):

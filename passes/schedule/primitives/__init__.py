@@ -8,8 +8,8 @@ from passes.schedule.primitives.compute_at import compute_at
 from passes.schedule.primitives.compute_inline import compute_inline
 from passes.schedule.primitives.decompose_reduction import decompose_reduction
 from passes.schedule.primitives.fuse import fuse
-from passes.schedule.primitives.loop_partition import loop_partition
 from passes.schedule.primitives.loop_kind import parallel, unroll, vectorize
+from passes.schedule.primitives.loop_partition import loop_partition
 from passes.schedule.primitives.merge import merge
 from passes.schedule.primitives.reindex_cache_read import reindex_cache_read
 from passes.schedule.primitives.reorder import reorder

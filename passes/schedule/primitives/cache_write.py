@@ -25,13 +25,11 @@ from passes.schedule.tree import (
     Refusal,
     fresh_label,
     fresh_ordinal,
-    loaded,
     loops_in,
     own_nest,
     path_to_block,
     replace,
     spell,
-    written,
 )
 
 

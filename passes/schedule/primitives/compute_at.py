@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from passes.ir.arith import free_vars, linear, prove, simplify, substitute, symbolic_max
-from passes.ir.expr import Const, Expr, Var, both
-from passes.ir.loop.nodes import Block, Buffer, For, Function, Seq, Stmt, Store, seq
-from passes.schedule.accesses import Access, accesses
+from passes.ir.expr import TRUE, Const, Expr, Var, both
+from passes.ir.expr_text import name_of, print_expr
+from passes.ir.loop.nodes import Block, For, Function, If, Load, Seq, Stmt, Store, seq
+from passes.ir.node import postorder
+from passes.schedule.accesses import Access, Ranges, accesses, ranges
+from passes.schedule.legality import checked, covers
+from passes.schedule.motion import check_inputs_hold
+from passes.schedule.reductions import driving
 from passes.schedule.tree import (
-    ScheduleError,
+    Refusal,
     fresh_ordinal,
     get_loop,
     loaded,
     loops_in,
-    own_nest,
     path_to_block,
     path_to_loop,
     replace,
@@ -20,6 +26,8 @@ from passes.schedule.tree import (
     statements,
     written,
 )
+
+Region = list[tuple[Expr, Expr]]
 
 
 def compute_at(function: Function, label: str, loop: Var) -> Function:
@@ -31,136 +39,200 @@ def compute_at(function: Function, label: str, loop: Var) -> Function:
               for j in range(4): block a: t[i_o*4 + j] = f(i_o*4 + j)
               for i_i in range(4): block b: …
 
-    The block stores at its own spatial iterators, all readers are under `loop`, and their
-    indices are linear in the loops inside it. Its reduce loops come innermost, in their order.
+    The block alone stores to a temporary, at its own spatial iterators; all readers are under
+    `loop`, their indices linear in the loops inside it; and nothing stores to what the block
+    reads before they have run. Its reduce loops come innermost, in their order.
     """
     found = path_to_block(function, label, "compute_at")
     block = found[-1]
     assert isinstance(block, Block)
-    place = f"block '{label}' at loop {spell(loop)}"
-    at = get_loop(function, loop, "compute_at")
+    refuse = Refusal("compute_at", f"block '{label}' at loop {spell(loop)}", function, loop)
+    around = path_to_loop(function, loop, "compute_at")
+    at = around[-1]
     if at in found:
-        raise ScheduleError("compute_at", place, "the block is already under the loop", function)
-    if not isinstance(block.body, Store) or block.predicate is not None:
-        reason = "its body is not one unconditional store"
-        raise ScheduleError("compute_at", place, reason, function)
-    store = block.body
-    axes = {it.var: it for it in block.iters if it.kind == "spatial"}
-    if set(store.indices) - set(axes) or len(set(store.indices)) != len(axes):
-        reason = "it does not store at its own spatial iterators"
-        raise ScheduleError("compute_at", place, reason, function)
+        raise refuse("the block is already under the loop")
+    store = _store_of(refuse, block)
+    if any(isinstance(s, Block) for s in around):
+        raise refuse("the loop is inside a block")
+    if any(isinstance(s, If) and s not in around for s in found):
+        raise refuse("the block runs under a condition")
     without = replace(function, block, None)
     below = get_loop(without, loop, "compute_at")
-    readers = [a for a in accesses(below.body) if a.buffer is store.buffer and not a.is_store]
+    readers = [a for a in accesses(below.body) if a.buffer is store.buffer]
     everywhere = [a for a in accesses(without.body) if a.buffer is store.buffer]
-    if store.buffer not in function.allocs or len(everywhere) != len(readers) or not readers:
-        raise ScheduleError("compute_at", place, "not all its readers are under the loop", function)
-    ranges = {s.var: s.extent for s in statements(below.body) if isinstance(s, For)}
-    guarded = any(a.block is None or a.block.predicate is not None for a in readers)
-    region = [
-        _needed(function, place, readers, axis, ranges) for axis in range(len(store.indices))
-    ]
-    nest = _nest(block, store, region, guarded, loops_in(own_nest(found)), fresh_ordinal(function))
+    if store.buffer not in function.allocs:
+        raise refuse("it stores to a parameter")
+    if any(a.is_store for a in everywhere):
+        raise refuse("its output has other writers")
+    if len(everywhere) != len(readers) or not readers:
+        raise refuse("not all its readers are under the loop")
+    check_inputs_hold(refuse, function, block, store.buffer)
+    known = ranges(without)
+    needs = _Needs(refuse, readers, below, known)
+    region = [needs.along(axis) for axis in range(len(store.indices))]
+    left = [one for one in loops_in(found) if one not in around]
+    kept = frozenset(one.var for one in loops_in(found) if one in around)
+    _check_kept(refuse, function, block, kept)
+    nest = _Nest(refuse, block, store, left, known, fresh_ordinal(function))
+    new = nest.over(region, needs.may_exceed())
     stmts = below.body.stmts if isinstance(below.body, Seq) else (below.body,)
     position = next(k for k, s in enumerate(stmts) if store.buffer in loaded(s))
-    late = {b for s in stmts[position:] for b in written(s)} & (loaded(block) - {store.buffer})
-    if late:
-        name = sorted(f"{b.name}{b.ordinal}" for b in late)[0]
-        reason = f"it reads '{name}', which is written too late there"
-        raise ScheduleError("compute_at", place, reason, function)
-    around = {one.var for one in loops_in(found)}
-    _check_visible(without, loop, around, block, store.buffer, place)
-    return replace(
-        without, below, below.replace(body=seq(*stmts[:position], nest, *stmts[position:]))
-    )
+    body = seq(*stmts[:position], new, *stmts[position:])
+    return checked(replace(without, below, below.replace(body=body)), refuse)
 
 
-def _needed(
-    function: Function, place: str, readers: list[Access], axis: int, ranges: dict[Var, Expr]
-) -> tuple[Expr, Expr]:
-    """(base, extent) of the indices read along one axis by one iteration of the loop."""
-    base: Expr | None = None
-    extents = []
-    for access in readers:
-        i = access.indices[axis]
-        form = linear(i, list(ranges))
-        if form is None:
-            reason = f"index {i!r} is not linear in the loops inside"
-            raise ScheduleError("compute_at", place, reason, function)
-        coefficients, rest = form
-        if any(not prove(c >= 0) for c in coefficients.values()):
-            reason = f"index {i!r} runs backwards in a loop inside"
-            raise ScheduleError("compute_at", place, reason, function)
-        rest = simplify(rest)
-        if base is not None and base is not rest:
-            reason = f"readers start at different places, {base!r} and {rest!r}"
-            raise ScheduleError("compute_at", place, reason, function)
-        base = rest
-        top = symbolic_max(i - rest, ranges)
-        if top is None:
-            reason = f"the reach of index {i!r} is unknown"
-            raise ScheduleError("compute_at", place, reason, function)
-        extents.append(simplify(top + 1))
-    assert base is not None
-    widest = extents[0]
-    for extent in extents[1:]:
-        if prove(extent >= widest):
-            widest = extent
-        elif not prove(extent <= widest):
-            reason = "readers need regions of sizes that cannot be compared"
-            raise ScheduleError("compute_at", place, reason, function)
-    return base, widest
+def _store_of(refuse: Refusal, block: Block) -> Store:
+    store = block.body
+    if not isinstance(store, Store) or block.predicate is not None:
+        raise refuse("its body is not one unconditional store")
+    axes = {it.var for it in block.iters if it.kind == "spatial"}
+    if set(store.indices) != axes or len(store.indices) != len(axes):
+        raise refuse("it does not store at its own spatial iterators, each once")
+    own = [n for n in postorder(store) if isinstance(n, Load) and n.buffer is store.buffer]
+    if any(load.indices != store.indices for load in own) or (own and block.init is None):
+        raise refuse("it reads elements of its output that it does not compute")
+    return store
 
 
-def _nest(
-    block: Block,
-    store: Store,
-    region: list[tuple[Expr, Expr]],
-    guarded: bool,
-    old_loops: list[For],
-    first: int,
-) -> Stmt:
-    """The block over `region`, in fresh loops, its reduce loops inside the spatial ones.
-
-    Unguarded readers read every element of the region, so all of it is in bounds; guarded ones
-    may not, and then the block is guarded by its own extents.
-    """
-    values: dict[Var, Expr] = {}
-    loops: list[For] = []
-    conditions: list[Expr | None] = []
-    extents = {it.var: it.extent for it in block.iters}
-    for axis, (base, extent) in zip(store.indices, region, strict=True):
-        assert isinstance(axis, Var)
-        if isinstance(extent, Const) and extent.value == 1:
-            values[axis] = base
-        else:
-            loops.append(For(Var(axis.name, first + len(loops)), extent, Seq(())))
-            values[axis] = simplify(base + loops[-1].var)
-        if guarded:
-            conditions.append(simplify(values[axis] < extents[axis]))
-    pairs = zip(block.iters, block.bindings, strict=True)
-    reduced = {it.var: e for it, e in pairs if it.var not in values}
-    used = frozenset[Var]().union(*[free_vars(e) for e in reduced.values()])
-    inside: dict[Var, Expr] = {}
-    for loop in old_loops:
-        if loop.var in used:
-            inside[loop.var] = fresh = Var(loop.var.name, first + len(loops))
-            loops.append(loop.replace(var=fresh, body=Seq(())))
-    values.update({var: substitute(e, inside) for var, e in reduced.items()})
-    bindings = tuple([values[it.var] for it in block.iters])
-    body: Stmt = block.replace(bindings=bindings, predicate=both(*conditions))
-    for loop in reversed(loops):
-        body = loop.replace(body=body)
-    return body
-
-
-def _check_visible(
-    function: Function, loop: Var, left: set[Var], block: Block, target: Buffer, place: str
+def _check_kept(
+    refuse: Refusal, function: Function, block: Block, kept: frozenset[Var]
 ) -> None:
-    """What the block reads must not be written by a loop that it newly enters."""
-    for outer in loops_in(path_to_loop(function, loop, "compute_at")):
-        mine = written(outer) & (loaded(block) - {target})
-        if mine and outer.var not in left:
-            name = sorted(f"{b.name}{b.ordinal}" for b in mine)[0]
-            reason = f"it reads '{name}', which loop {spell(outer.var)} is still writing"
-            raise ScheduleError("compute_at", place, reason, function)
+    """Loops around both old and new place may drive ordered iterators if each of their
+    iterations computes all that is read in it."""
+    if not kept & driving(block, "reduce", "ordered"):
+        return
+    for var in sorted(kept & driving(block, "reduce"), key=name_of):
+        raise refuse(f"loop {spell(var)}, around both, drives its reduction")
+    whole = accesses(function.body)
+    stores = [a for a in whole if a.block is block and a.is_store]
+    for read in (a for a in whole if a.buffer is stores[0].buffer and a.block is not block):
+        if not any(covers(store, read, ranges(function)) for store in stores):
+            raise refuse("a reader may use what an earlier step of an ordered loop computed")
+
+
+class _Needs:
+    """What the readers below the loop read in one iteration of it."""
+
+    def __init__(
+        self, refuse: Refusal, readers: Sequence[Access], below: For, known: Ranges
+    ) -> None:
+        self.refuse, self.readers, self.below, self.known = refuse, readers, below, known
+        inside = [s for s in statements(below.body) if isinstance(s, For)]
+        self.loops = {s.var: s.extent for s in inside}
+        self.bound = {it.var for s in statements(below.body) if isinstance(s, Block)
+                      for it in s.iters}  # fmt: skip
+
+    def along(self, axis: int) -> tuple[Expr, Expr]:
+        """(base, extent) of the indices read along one axis."""
+        bases: list[Expr] = []
+        extents: list[Expr] = []
+        for access in self.readers:
+            base, extent = self._reach(access.indices[axis])
+            if bases and base is not bases[0]:
+                texts = f"{print_expr(bases[0])} and {print_expr(base)}"
+                raise self.refuse(f"readers start at different places, {texts}")
+            bases.append(base)
+            extents.append(extent)
+        widest = extents[0]
+        for extent in extents[1:]:
+            if prove(extent >= widest, self.known):
+                widest = extent
+            elif not prove(extent <= widest, self.known):
+                raise self.refuse("readers need regions of sizes that cannot be compared")
+        return bases[0], widest
+
+    def _reach(self, i: Expr) -> tuple[Expr, Expr]:
+        text = print_expr(i)
+        form = linear(i, list(self.loops), self.known)
+        if form is None:
+            raise self.refuse(f"index {text} is not linear in the loops inside")
+        coefficients, rest = form
+        if any(not prove(c >= 0, self.known) for c in coefficients.values()):
+            raise self.refuse(f"index {text} runs backwards in a loop inside")
+        base = simplify(rest)
+        top = symbolic_max(i - rest, self.loops, self.known)
+        if top is None or free_vars(top) & ({*self.loops} | self.bound):
+            raise self.refuse(f"the reach of index {text} is unknown")
+        changing = written(self.below)
+        if any(isinstance(n, Load) and n.buffer in changing for n in postorder(base)):
+            raise self.refuse(f"index {text} reads memory that the loop stores to")
+        return base, simplify(top + 1)
+
+    def may_exceed(self) -> bool:
+        """Whether some of the region may not be read, and so lie outside the buffer."""
+        if any(a.conditions or a.block is None for a in self.readers):
+            return True
+        return not all(prove(e >= 1, self.known) for a in self.readers for e in self._extents(a))
+
+    def _extents(self, access: Access) -> list[Expr]:
+        return [loop.extent for loop in access.loops]
+
+
+class _Nest:
+    """The block in loops of its own, its reduce loops inside the spatial ones."""
+
+    def __init__(
+        self,
+        refuse: Refusal,
+        block: Block,
+        store: Store,
+        old: list[For],
+        known: Ranges,
+        first: int,
+    ) -> None:
+        self.refuse, self.block, self.store, self.old = refuse, block, store, old
+        self.known, self.first = known, first
+        self.loops: list[For] = []
+
+    def over(self, region: Region, guarded: bool) -> Stmt:
+        """The nest that computes the region; guarded, only what is within the block's extents."""
+        values: dict[Var, Expr] = {}
+        conditions: list[Expr] = []
+        extents = {it.var: it.extent for it in self.block.iters}
+        for axis, (base, extent) in zip(self.store.indices, region, strict=True):
+            assert isinstance(axis, Var)
+            if isinstance(extent, Const) and extent.value == 1:
+                values[axis] = base
+            else:
+                loop = self._add(For(Var(axis.name, 0), extent, Seq(())))
+                values[axis] = simplify(base + loop.var)
+            if guarded:
+                conditions += [values[axis] >= 0, values[axis] < extents[axis]]
+        if guarded and any(isinstance(n, Load) for base, _ in region for n in postorder(base)):
+            raise self.refuse("a guarded reader's index reads memory")
+        values.update(self._reduced(values))
+        own = {s.var: (Const(0, s.var.dtype), s.extent - 1) for s in self.loops}
+        inside = {**self.known, **own}
+        needed = [c for e in conditions if (c := simplify(e, inside)) is not TRUE]
+        bindings = tuple([values[it.var] for it in self.block.iters])
+        body: Stmt = self.block.replace(bindings=bindings, predicate=both(*needed))
+        for loop in reversed(self.loops):
+            body = loop.replace(body=body)
+        return body
+
+    def _add(self, loop: For) -> For:
+        new = loop.replace(var=loop.var.replace(ordinal=self.first + len(self.loops)))
+        self.loops.append(new.replace(body=Seq(())))
+        return new
+
+    def _reduced(self, values: dict[Var, Expr]) -> dict[Var, Expr]:
+        """The other iterators in fresh copies of their loops, after those of the region."""
+        pairs = list(zip(self.block.iters, self.block.bindings, strict=True))
+        spatial, reduced = driving(self.block, "spatial"), driving(self.block, "reduce", "ordered")
+        inside: dict[Var, Expr] = {
+            e: values[it.var] for it, e in pairs if it.kind == "spatial" and isinstance(e, Var)
+        }
+        for loop in self.old:
+            if loop.var not in reduced:
+                continue
+            if loop.var in spatial:
+                raise self.refuse(f"loop {spell(loop.var)} drives iterators of both kinds")
+            inner = {one.var for one in self.old} - set(inside)
+            unknown = sorted(free_vars(loop.extent) & inner, key=name_of)
+            if unknown:
+                reason = f"depends on {spell(unknown[0])}"
+                raise self.refuse(f"the extent of loop {spell(loop.var)} {reason}")
+            extent = substitute(loop.extent, inside)
+            inside[loop.var] = self._add(loop.replace(extent=extent)).var
+        kept = [(it, e) for it, e in pairs if it.kind != "spatial"]
+        return {it.var: substitute(e, inside) for it, e in kept}

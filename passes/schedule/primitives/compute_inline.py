@@ -42,7 +42,7 @@ def compute_inline(function: Function, label: str) -> Function:
     loads = [n for n in postorder(function.body) if isinstance(n, Load) and n.buffer is target]
     if any(load.dtype.lanes > 1 for load in loads):
         raise refuse("its output is read by vectors")
-    check_inputs_hold(refuse, function, block, loads)
+    check_inputs_hold(refuse, function, block, target)
 
     def inline(node: Node) -> Node | None:
         if isinstance(node, Load) and node.buffer is target:

@@ -34,7 +34,7 @@ def merge(function: Function, first: Var, second: Var) -> Function:
         raise refuse(f"their extents {texts} may differ")
     clash = conflict_between(one, two, ranges(function))
     if clash is not None:
-        reason = f"what the second needs may come from a later iteration of the first, in buffer"
+        reason = "what the second needs may come from a later iteration of the first, in buffer"
         raise refuse(f"{reason} '{name_of(clash)}'")
     merged = one.replace(body=seq(one.body, substitute(two.body, {second: first})))
     kept = [merged if s is one else s for s in parent.stmts if s is not two]

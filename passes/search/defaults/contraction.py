@@ -196,8 +196,9 @@ def _product(
     done += [s.decompose_reduction(dots, quad), dots]
     s.compute_at(codes, quad)
     s.tensorize(byte, target.dot_intrinsic)
-    for loop in reversed(own_loops(s, codes)):
-        s.vectorize(loop)
+    columns, codes_bytes = own_loops(s, codes)
+    s.vectorize(codes_bytes)
+    vectorize_lanes(s, columns, target.lanes)
     s.unroll(quad)
     buffer = get_block(s.function, dots, "contraction").body
     assert isinstance(buffer, Store)

@@ -77,7 +77,8 @@ def test_the_best_setting_counts(records: list[dict[str, object]]) -> None:
 
 
 def test_the_table_and_the_file(records: list[dict[str, object]], tmp_path: Path) -> None:
-    lines = table("toy", records).splitlines()
+    version = {"engine": LLAMA_CPP, "name": "version", "value": "x 1.2", "unit": ""}
+    lines = table("toy", [*records, version]).splitlines()
     assert lines[0].startswith("toy (x86-64) on ") and "medians of 2 in turns" in lines[0]
     assert lines[1].split() == [
         "threads", "ours", "min", "..", "max", "llama.cpp", "min", "..", "max", "better", "of",
@@ -87,7 +88,8 @@ def test_the_table_and_the_file(records: list[dict[str, object]], tmp_path: Path
         "load_s", "prefill_tok_s tokens 4", "prefill_tok_s tokens 40", "decode_tok_s context 8",
         "decode_tok_s context 40", "peak_rss_mib",
     ]  # fmt: skip
-    assert lines[-1] == "logits of ours and llama.cpp: cosine 1.0000 after 4 tokens"
+    assert lines[-1] == "llama.cpp: x 1.2, the best of its settings"
+    assert lines[-2] == "logits of ours and llama.cpp: cosine 1.0000 after 4 tokens"
     write_records(tmp_path / "bench/toy.json", records)
     assert json.loads((tmp_path / "bench/toy.json").read_text()) == records
 

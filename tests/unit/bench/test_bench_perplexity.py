@@ -35,14 +35,15 @@ def test_windows_and_chunks(toy: Path, window: int) -> None:
         expected = reference(session, ids, window)
     windows = -(-101 // window)
     alone = 101 % window == 1  # a window of one token predicts nothing
-    assert found == Perplexity(pytest.approx(expected), 101 - windows, windows - alone)
+    assert found == Perplexity(pytest.approx(expected), 101 - windows, windows - alone, window)
     assert done[-1] == 101 - alone
 
 
 def test_a_window_is_no_longer_than_the_cache(toy: Path) -> None:
     package = Package(toy)
     with Session(package) as session:
-        assert perplexity(session, [65] * 100).windows == 2
+        found = perplexity(session, [65] * 100)
+        assert (found.windows, found.window) == (2, toy_package.CAPACITY)
 
 
 def test_the_beginning_of_a_long_text(toy: Path) -> None:

@@ -350,3 +350,21 @@ def rounded(x: f32[n], y: f32[n], z: i8[n], *, n: dim[1, 64]):
 """,
     {"n": 35},
 )
+DOT = """
+def dot(w: u8[3, 16, 4], x: i8[3, 2, 4], y: i32[2, 16]):
+    t = alloc(i32[2, 16], scope="register")
+    for r in unrolled(2):
+        for v in vectorized(16):
+            t[r, v] = i32(0)
+    for k in range(3):
+        for r in unrolled(2):
+            for v in vectorized(16):
+                t[r, v] = dot4_words(
+                    t[r, v],
+                    reinterpret(w[k, v, ramp(0, 1, 4)], u32),
+                    reinterpret(x[k, r, ramp(0, 1, 4)], i32))
+    for r in unrolled(2):
+        for v in vectorized(16):
+            y[r, v] = t[r, v]
+"""
+_program("byte products in words", DOT)

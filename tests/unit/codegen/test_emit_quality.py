@@ -11,9 +11,19 @@ import pytest
 
 from passes.codegen import native
 from passes.codegen.emit import emit_module
+from passes.codegen.lower import lower
 from passes.ir.loop.nodes import Function
+from passes.ir.loop.parse import parse_function
 from tests.unit.codegen import lowered
-from tests.unit.codegen.running import Arrays, assert_same, compiled, interpreted, random_arrays
+from tests.unit.codegen.programs import DOT
+from tests.unit.codegen.running import (
+    Arrays,
+    assert_same,
+    check_lowering,
+    compiled,
+    interpreted,
+    random_arrays,
+)
 
 ZEN4 = native.Machine("x86_64-unknown-linux-gnu", "znver4")
 AVX2 = native.Machine("x86_64-unknown-linux-gnu", "x86-64-v3")
@@ -48,10 +58,24 @@ def test_the_fp32_tile_is_right() -> None:
     assert_same(wanted, compiled(function, {"m": 8}, memory, teams=2), "native")
 
 
+needs_vnni = pytest.mark.skipif(
+    "+avx512vnni" not in native.host_machine().features.split(","),
+    reason="this processor has no AVX-512 VNNI",
+)
+
+
+@needs_vnni
+def test_dot_products_are_one_instruction() -> None:
+    function = parse_function(DOT.replace("dot4_words", "dot4"))
+    check_lowering(function)
+    text = native.assembly(emit_module([lower(function)]), ZEN4)
+    assert len(re.findall(r"vpdpbusd\s.*\{1to16\}", text)) == 2
+    assert "vpmadd" not in text
+
+
+@needs_vnni
 @pytest.mark.parametrize("make", [lowered.q4_gemm, lowered.q4_gemv])
 def test_the_4_bit_tiles_are_right(make: Callable[..., Function]) -> None:
-    if "avx512vnni" not in native.host_machine().features.replace("-avx512vnni", ""):
-        pytest.skip("this processor has no AVX-512 VNNI")
     rows = {"rows": 2} if make is lowered.q4_gemm else {}
     function = make(depth=64, width=32, **rows)
     dims = {"m": 4} if rows else {}

@@ -247,6 +247,15 @@ def test_values_of_integer_inputs(position: Any, wanted: tuple[int, int]) -> Non
     assert value_range(function, kernels, program.inputs[0]) == wanted
 
 
+def test_values_are_followed_through_copies() -> None:
+    ids, table = Input("ids", tensor(I32, N)), Weight("table", tensor(F32, 40, 8))
+    moved = apply("concat", apply("reshape", ids, shape=(N, index(1))), axis=0)
+    graph = graph_of({"y": apply("gather", table, moved)}, {}, ids)
+    program, function, kernels = lowered(graph)
+    assert len(kernels) == 2
+    assert value_range(function, kernels, program.inputs[0]) == (0, 39)
+
+
 def test_an_input_that_indexes_nothing_may_hold_anything() -> None:
     x = Input("x", tensor(U8, N))
     program, function, kernels = lowered(graph_of({"y": apply("cast", x, dtype=F32)}, {}, x))

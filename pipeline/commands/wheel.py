@@ -1,0 +1,50 @@
+"""`doit wheel recipe=NAME`: the package as a wheel that runs with numpy alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from doit.cmd_base import Command
+
+from pipeline.commands.errors import FAILED, UsageError, leave, plain_errors
+
+VARIABLES = ("version",)
+
+
+class Wheel(Command):  # type: ignore[misc]  # doit has no types
+    """Builds what is missing (told on standard error), writes the wheel, prints its path."""
+
+    name = "wheel"
+    doc_purpose = "make an installable wheel of a recipe's package"
+    doc_usage = "recipe=NAME [version=0.1.0] [KEY.KEY=VALUE ...]"
+
+    def execute(self, opt_values: Any, pos_args: list[str]) -> int:
+        from passes.package.manifest import ManifestError
+        from passes.package.wheel import WheelError, build_wheel
+        from pipeline.commands.session import ARTIFACTS, code_root, open_build
+        from pipeline.commands.variables import given_variables, read_request
+        from pipeline.store.errors import plain_os_errors
+        from pipeline.workers.progress import Progress
+
+        with plain_errors():
+            if pos_args:
+                raise UsageError(f"wheel does not know '{pos_args[0]}': `doit wheel recipe=NAME`")
+            request = read_request(given_variables(), VARIABLES)
+            build = open_build(request, "wheel")
+            progress = Progress(sys.stderr)
+            try:
+                folder = build.build_all(progress)
+            finally:
+                progress.close()
+            # Wheels are named by the recipe, so one of an overridden build has a folder of its own.
+            out = ARTIFACTS / "wheels" / build.name
+            runtime = code_root() / "pipeline" / "runtime"
+            version = request.own.get("version", "0.1.0")
+            try:
+                with plain_os_errors(f"writing a wheel to {out}"):
+                    wheel = build_wheel(folder, out, runtime=runtime, version=version)
+            except (WheelError, ManifestError) as error:
+                leave(f"error: {error}", FAILED)
+            print(wheel.as_posix())
+        return 0
