@@ -1,0 +1,1 @@
+"""What is computed: every change a model goes through, from its file to native code; pure."""

@@ -1,0 +1,1 @@
+"""How a build runs: recipes, stages, store, workers, commands; and the runtime that ships."""

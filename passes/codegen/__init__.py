@@ -1,0 +1,1 @@
+"""Scheduled kernels and graphs → memory plan, host program, LLVM text, objects."""

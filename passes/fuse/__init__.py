@@ -1,4 +1,4 @@
 """Fuse stage: which kernels there are.
 
-    graph ops ─quantise_activations─► int8 ops ─pack─► panel weights ─group─► loop functions
+graph ops ─quantise_activations─► int8 ops ─pack─► panel weights ─group─► loop functions
 """

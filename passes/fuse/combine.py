@@ -24,8 +24,8 @@ _MOVES = ("reshape", "transpose", "slice")
 class CombineProducts:
     """Exact.
 
-        q = matmul(h, wq); k = matmul(h, wk); v = matmul(h, wv)     # all only moved afterwards
-        → y = matmul(h, wq+wk+wv); q, k, v = slices of y
+    q = matmul(h, wq); k = matmul(h, wk); v = matmul(h, wv)     # all only moved afterwards
+    → y = matmul(h, wq+wk+wv); q, k, v = slices of y
     """
 
     name: ClassVar[str] = "combine_products"

@@ -50,7 +50,6 @@ def fused(function: GraphFunction, kernels: KernelBuilder) -> GraphFunction:
     return rewrite(function, keep, done)
 
 
-
 def _uses(function: GraphFunction) -> dict[Value, set[Node]]:
     """Who reads each value; the function itself stands for its results and updates."""
     found: dict[Value, set[Node]] = {}

@@ -103,7 +103,7 @@ def groups(function: GraphFunction, operators: Operators) -> list[list[Apply]]:
                 partition.update(dict.fromkeys(merged, merged))
     _side_by_side(flow, partition)
     ordered = _ordered(flow, partition)
-    assert ordered is not None, 'post-dominators cannot make groups need each other'
+    assert ordered is not None, "post-dominators cannot make groups need each other"
     return ordered
 
 
@@ -194,9 +194,7 @@ def _share(a: Sequence[Apply], b: Sequence[Apply]) -> bool:
     return bool(read(a) & read(b))
 
 
-def _ordered(
-    flow: Flow, partition: Mapping[Apply, list[Apply]]
-) -> list[list[Apply]] | None:
+def _ordered(flow: Flow, partition: Mapping[Apply, list[Apply]]) -> list[list[Apply]] | None:
     """The distinct groups, each after those it reads from; None if they need each other."""
     position = {call: k for k, call in enumerate(flow.calls)}
     sorter: TopologicalSorter[Apply] = TopologicalSorter()

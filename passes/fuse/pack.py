@@ -1,4 +1,4 @@
-"""pack_weights: quantised weights take the layout that the kernels read."""
+"""pack_weights: weight matrices take the layout that the kernels read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from passes.fuse.panel import FORMATS, pack, panel_storage
-from passes.ir.graph.nodes import TensorType, Weight
+from passes.fuse.panel import FORMATS, dense_storage, pack, pack_dense, panel_storage
+from passes.ir.dtypes import F32
+from passes.ir.graph.nodes import Apply, TensorType, Weight
 from passes.ir.module import Module
-from passes.ir.node import IRError, Node, rewrite
+from passes.ir.node import IRError, Node, postorder, rewrite
 from passes.ir.quantised import Operand, QuantisedArray, allocation_fields, constant
 from passes.ir.weights import WeightEntry, Weights
 
@@ -33,7 +34,10 @@ class PackWeights:
     version: ClassVar[int] = 1
 
     def run(self, module: Module) -> Module:
-        weights = {name: _packed(entry) for name, entry in module.weights.items()}
+        multiplied = _multiplied(module)
+        weights = {
+            name: _packed(entry, name in multiplied) for name, entry in module.weights.items()
+        }
 
         def rule(node: Node) -> Node | None:
             if isinstance(node, Weight) and weights[node.name].type is not node.type:
@@ -44,35 +48,50 @@ class PackWeights:
         return replace(module, graphs=graphs, weights=weights)
 
 
-def _packed(entry: WeightEntry) -> WeightEntry:
-    storage = entry.type.storage
-    if storage is None or storage.name.split()[0] not in FORMATS:
+def _multiplied(module: Module) -> set[str]:
+    """The weights that products read."""
+    found = set()
+    for graph in module.graphs.values():
+        for node in postorder(graph):
+            if isinstance(node, Apply) and node.op in ("matmul", "matmul_q"):
+                found |= {value.name for value in node.inputs if isinstance(value, Weight)}
+    return found
+
+
+def _packed(entry: WeightEntry, multiplied: bool) -> WeightEntry:
+    storage, dtype = entry.type.storage, entry.type.dtype
+    if not multiplied and storage is None:
         return entry
     rows, columns = (constant(extent, "a weight") for extent in entry.type.shape)
-    form = FORMATS[storage.name.split()[0]]
-    made = panel_storage(_PREFIX + storage.name, form, rows, columns)
-    return replace(entry, type=TensorType(entry.type.shape, entry.type.dtype, made))
+    if storage is None:
+        made = dense_storage(f"{_PREFIX}{dtype} [{rows}, {columns}]", dtype, rows, columns)
+    elif storage.name.split()[0] in FORMATS:
+        form = FORMATS[storage.name.split()[0]]
+        made = panel_storage(_PREFIX + storage.name, form, rows, columns)
+    else:
+        return entry
+    return replace(entry, type=TensorType(entry.type.shape, F32, made))
 
 
 def stored_bytes(weights: Weights, entry: WeightEntry) -> NDArray[np.uint8]:
     """The bytes of a weight in the storage that its entry asks for."""
     storage = entry.type.storage
-    if storage is None or not storage.name.startswith(_PREFIX):
-        operand = weights.operand(entry)
-        if isinstance(operand, QuantisedArray):
-            raise IRError(f"a weight stored as '{operand.storage.name}' is not packed")
-        return np.ascontiguousarray(operand).view(np.uint8).reshape(-1)
-    form = FORMATS[storage.name.removeprefix(_PREFIX).split()[0]]
-    return pack(_source(weights, entry), form, storage)
+    source = _source(weights, entry)
+    if storage is not None and storage.name.startswith(_PREFIX):
+        if isinstance(source, QuantisedArray):
+            form = FORMATS[storage.name.removeprefix(_PREFIX).split()[0]]
+            return pack(source, form, storage)
+        return pack_dense(source)
+    if isinstance(source, QuantisedArray):
+        raise IRError(f"a weight stored as '{source.storage.name}' is not packed")
+    return np.ascontiguousarray(source).view(np.uint8).reshape(-1)
 
 
-def _source(weights: Weights, entry: WeightEntry) -> QuantisedArray:
+def _source(weights: Weights, entry: WeightEntry) -> Operand:
     """The weight as the import stage stored it."""
-    stored = weights.types[entry.sources[0]].storage
-    type_ = TensorType(entry.type.shape, entry.type.dtype, stored)
-    operand = weights.operand(replace(entry, type=type_))
-    assert isinstance(operand, QuantisedArray)
-    return operand
+    stored = weights.types[entry.sources[0]]
+    type_ = TensorType(entry.type.shape, stored.dtype, stored.storage)
+    return weights.operand(replace(entry, type=type_))
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ a kernel reads one stream. A cell of Q4_1 is 320 bytes:
      32 B  offsets f16[16]        (absent where the offset is a multiple of the scale)
 
 Eight-bit codes are u8[block/4, 16, 4]: byte (g, r, b) holds k = 4g+b. Four bytes of one row lie
-together because dot-product instructions multiply four neighbours at once.
+together because dot-product instructions multiply four neighbours at once. Plain floats are a
+panel of [K, 16].
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +88,25 @@ def panel_storage(name: str, form: PanelFormat, rows: int, columns: int) -> Stor
     )
 
 
+def dense_storage(name: str, dtype: DType, rows: int, columns: int) -> Storage:
+    """The storage of a [rows, columns] matrix of floats; rows are padded to whole panels."""
+    panels = -(-rows // ROWS)
+    i, j = Var("i", 0), Var("j", 1)
+    shape = (index(panels), index(columns), index(ROWS))
+    values = Buffer("values", 2, shape, dtype)
+    size = panels * columns * ROWS * dtype.bytes
+    code = Load(values, (i // ROWS, j, i % ROWS))
+    one, zero = const(1.0, F32), const(0.0, F32)
+    return Storage(name, (i, j), (values,), (0,), size, columns, code, one, zero)
+
+
+def pack_dense(source: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of a [rows, columns] matrix of floats in panels; padding rows are 0."""
+    padded = _padded(source, 0)
+    cube = padded.reshape(-1, ROWS, source.shape[1]).transpose(0, 2, 1)
+    return np.ascontiguousarray(cube).view(np.uint8).reshape(-1)
+
+
 def _field(ordinal: int, name: str, shape: tuple[int, ...], dtype: DType, cell: int) -> Buffer:
     """A view with one entry a cell: its own axes are dense, cells follow at `cell` bytes."""
     extents = tuple([index(e) for e in shape])
@@ -102,7 +123,7 @@ def pack(source: QuantisedArray, form: PanelFormat, storage: Storage) -> NDArray
 
     Exact: codes are moved (signed ones shifted to start at 0), scales are stored as they are.
     """
-    rows, columns = source.shape
+    columns = source.shape[1]
     zero = form.zero or 0
     shift = zero if source.storage.code.dtype.is_signed else 0
     codes = _padded(source.codes.astype(np.int16) + shift, 0).astype(np.uint8)
@@ -110,10 +131,10 @@ def pack(source: QuantisedArray, form: PanelFormat, storage: Storage) -> NDArray
     panels, cells = codes.shape[0] // ROWS, columns // form.block
     raw = np.zeros(storage.nbytes, np.uint8)
     fields = allocation_fields(storage, raw)
-    cube = codes.reshape(panels, ROWS, cells, form.block)
+    cube: NDArray[Any] = codes.reshape(panels, ROWS, cells, form.block)
     if form.bits == 4:
-        low, high = np.split(cube, 2, axis=3)
-        cube = low | high << 4
+        half = form.block // 2
+        cube = cube[..., :half] | cube[..., half:] << 4
     grouped = cube.reshape(panels, ROWS, cells, -1, 4)
     fields[0][...] = grouped.transpose(0, 2, 3, 1, 4)
     fields[1][...] = scales.reshape(panels, ROWS, cells).transpose(0, 2, 1)
@@ -123,6 +144,6 @@ def pack(source: QuantisedArray, form: PanelFormat, storage: Storage) -> NDArray
     return raw
 
 
-def _padded(matrix: NDArray[np.generic], value: int) -> NDArray[np.generic]:
+def _padded(matrix: NDArray[Any], value: int) -> NDArray[Any]:
     missing = -len(matrix) % ROWS
     return np.pad(matrix, ((0, missing), (0, 0)), constant_values=value) if missing else matrix

@@ -18,9 +18,9 @@ CHAINS = {
         "pack_weights",
         "attention_tiles",
         "fuse_calls",
-        "state_panels",
+        "state_layout",
     ),
-    "f32": ("combine_products", "pack_weights", "attention_tiles", "fuse_calls", "state_panels"),
+    "f32": ("combine_products", "pack_weights", "attention_tiles", "fuse_calls", "state_layout"),
 }
 
 

@@ -1,8 +1,9 @@
-"""state_panels: a state that products read along its last axis is stored for vectors across it.
+"""state_layout: states of attention are stored the way that kernels walk over them.
 
-Scores of attention sum q[d] * keys[position, d] over d. With keys stored row by row, neighbours
-in memory are what is summed, and every score ends in a sum over lanes. Stored in panels of 16
-positions, d outermost, one load gives the same d of 16 keys: 16 scores grow side by side.
+Each thread follows the positions of one head, so heads come first and a head's positions lie one
+after another. Scores sum q[d] * keys[position, d] over d: stored row by row, neighbours in memory
+would be what is summed, and every score would end in a sum over lanes. In panels of 16 positions,
+d outermost, one load gives the same d of 16 keys, and 16 scores grow side by side.
 """
 
 from __future__ import annotations
@@ -14,43 +15,53 @@ from typing import ClassVar
 from passes.fuse.panel import ROWS
 from passes.ir.arith import free_vars
 from passes.ir.expr import Const, Expr, ceildiv
-from passes.ir.graph.nodes import CallLoops, GraphFunction, Operation, Result, State, TensorType, Value
+from passes.ir.graph.nodes import CallLoops, GraphFunction, Result, State, TensorType, Value
 from passes.ir.loop.nodes import Block, Buffer, Function, Load
 from passes.ir.module import Module
 from passes.ir.node import Node, keep, postorder, rewrite
 from passes.schedule.combiner import combiner_of
-from passes.schedule.primitives import transform_layout
+from passes.schedule.primitives import IndexMap, transform_layout
 
 
 @dataclass(frozen=True)
-class StatePanels:
+class StateLayout:
     """Exact: the same elements elsewhere, in every function that shares the state.
 
-        keys: f32[1, C, H, D], read by products summed over D
-        → f32[1, H, C/16, D, 16]: element (s, i, h, d) at [s, h, i//16, d, i%16]
+    values: f32[1, C, H, D]
+    → f32[1, H, C, D]: element (s, i, h, d) at [s, h, i, d]
+    keys: f32[1, C, H, D], read by products summed over D
+    → f32[1, H, C/16, D, 16]: element (s, i, h, d) at [s, h, i//16, d, i%16]
     """
 
-    name: ClassVar[str] = "state_panels"
+    name: ClassVar[str] = "state_layout"
     version: ClassVar[int] = 1
 
     def run(self, module: Module) -> Module:
-        chosen: set[str] = set()
+        summed: set[str] = set()
         for graph in module.graphs.values():
-            chosen |= _contracted(graph)
-        graphs = {name: _moved(graph, chosen) for name, graph in module.graphs.items()}
+            summed |= _contracted(graph)
+        graphs = {name: _moved(graph, summed) for name, graph in module.graphs.items()}
         return replace(module, graphs=graphs)
 
 
 def panels(place: Sequence[Expr]) -> tuple[Expr, ...]:
-    """Where an element of a [b, C, H, D] state lies."""
+    """Where an element of a [b, C, H, D] state summed over D lies."""
     s, i, h, d = place
     return (s, h, i // ROWS, d, i % ROWS)
 
 
-def _panel_type(type_: TensorType) -> TensorType:
+def heads_first(place: Sequence[Expr]) -> tuple[Expr, ...]:
+    """Where an element of another [b, C, H, D] state lies."""
+    s, i, h, d = place
+    return (s, h, i, d)
+
+
+def _type(type_: TensorType, layout: IndexMap) -> TensorType:
     b, capacity, heads, size = type_.shape
-    shape = (b, heads, ceildiv(capacity, ROWS), size, Const(ROWS, size.dtype))
-    return TensorType(shape, type_.dtype)
+    if layout is panels:
+        shape = (b, heads, ceildiv(capacity, ROWS), size, Const(ROWS, size.dtype))
+        return TensorType(shape, type_.dtype)
+    return TensorType((b, heads, capacity, size), type_.dtype)
 
 
 def _contracted(graph: GraphFunction) -> set[str]:
@@ -104,41 +115,39 @@ def _params(call: CallLoops) -> list[tuple[Value, Buffer]]:
     return found
 
 
-def _moved(graph: GraphFunction, chosen: set[str]) -> GraphFunction:
+def _moved(graph: GraphFunction, summed: set[str]) -> GraphFunction:
     origin = _origins(graph)
-    memo: dict[tuple[Function, tuple[Buffer, ...]], Function] = {}
+    layouts: dict[str, IndexMap] = {
+        node.name: panels if node.name in summed else heads_first
+        for node in postorder(graph)
+        if isinstance(node, State) and len(node.type.shape) == 4
+    }
+    memo: dict[object, Function] = {}
     done: dict[Node, Node] = {}
     for node in postorder(graph):
-        if isinstance(node, State) and node.name in chosen:
-            done[node] = State(node.name, _panel_type(node.type))
+        if isinstance(node, State) and node.name in layouts:
+            done[node] = State(node.name, _type(node.type, layouts[node.name]))
         elif isinstance(node, CallLoops):
-            done[node] = _call(node, chosen, origin, memo, done)
+            moves = [
+                (f"{buffer.name}{buffer.ordinal}", layouts[origin[value]])
+                for value, buffer in _params(node)
+                if origin.get(value) in layouts
+            ]
+            inputs = tuple([rewrite(value, keep, done) for value in node.inputs])
+            key = (node.function, tuple(moves))
+            if key not in memo:
+                memo[key] = _transformed(node.function, moves)
+            types = list(node.types)
+            for number, given in node.donates:
+                types[number] = inputs[given].type
+            done[node] = node.replace(function=memo[key], inputs=inputs, types=tuple(types))
     return rewrite(graph, keep, done)
 
 
-def _call(
-    call: CallLoops,
-    chosen: set[str],
-    origin: dict[Value, str],
-    memo: dict[tuple[Function, tuple[Buffer, ...]], Function],
-    done: dict[Node, Node],
-) -> Operation:
-    buffers = tuple([b for value, b in _params(call) if origin.get(value) in chosen])
-    inputs = tuple([rewrite(value, keep, done) for value in call.inputs])
-    if not buffers:
-        return call.replace(inputs=inputs)
-    if (call.function, buffers) not in memo:
-        memo[call.function, buffers] = _transformed(call.function, buffers)
-    types = list(call.types)
-    for number, given in call.donates:
-        types[number] = inputs[given].type
-    return call.replace(
-        function=memo[call.function, buffers], inputs=inputs, types=tuple(types)
-    )
-
-
-def _transformed(function: Function, buffers: Sequence[Buffer]) -> Function:
-    for buffer in buffers:
-        function = transform_layout(function, f"{buffer.name}{buffer.ordinal}", panels)
+def _transformed(function: Function, moves: Sequence[tuple[str, IndexMap]]) -> Function:
+    if not moves:
+        return function
+    for buffer, layout in moves:
+        function = transform_layout(function, buffer, layout)
     stem = function.name.rsplit("_", 1)[0]
     return function.replace(name=f"{stem}_{function.replace(name='').digest[:8]}")

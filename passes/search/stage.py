@@ -1,6 +1,6 @@
 """The search stage: every kernel gets its schedule, one set for each target level.
 
-    <level>/module.json, graphs/, loops/     the module with scheduled kernels
+<level>/module.json, graphs/, loops/     the module with scheduled kernels
 """
 
 from __future__ import annotations

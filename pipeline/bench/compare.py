@@ -49,8 +49,9 @@ class Cases:
 
 @dataclass
 class Comparison:
-    """One run. `work` gives the fractions of the machine's limits, where it is known; `int8` says
-    whether the package computes in int8, which the limit of prefill is about."""
+    """One run; the first candidate is ours. `work` gives the fractions of the machine's limits,
+    where it is known; `int8` says whether the package computes in int8, which the limit of prefill
+    is about."""
 
     candidates: Sequence[Candidate]
     cases: Cases
@@ -217,24 +218,22 @@ class Comparison:
         )
 
     def _agreement(self, engines: Sequence[Engine], ids: list[int]) -> Iterator[Record]:
-        """Whether the engines run the same model: a wrong one may be quick."""
-        logits = []
-        for engine in engines:
-            engine.ask("prefill", ids=ids)
-            logits.append(engine.ask("logits"))
-        for candidate, theirs in zip(self.candidates[1:], logits[1:], strict=True):
-            if candidate.engine == self.candidates[0].engine:
-                continue
-            alike = _cosine(logits[0], theirs)
-            if not alike >= _ALIKE:
-                self.note(
-                    f"ours and {candidate.engine} give different logits (cosine {alike:.3f}): "
-                    "they hardly run the same model, so do not compare their speed"
-                )
-            case = {"tokens": len(ids)}
-            record = _record(OURS, "logits_cosine", self.cases.threads[0], _figure(alike), "", case)
-            yield record | {"against": candidate.engine}
+        """Whether another engine runs the same model: a wrong one may be quick."""
+        others = [e for e in engines if e.name != OURS]
+        if not others:
             return
+        ours, theirs = engines[0], others[0]
+        for engine in (ours, theirs):
+            engine.ask("prefill", ids=ids)
+        alike = _cosine(ours.ask("logits"), theirs.ask("logits"))
+        if not alike >= _ALIKE:
+            self.note(
+                f"{ours.name} and {theirs.name} give different logits (cosine {alike:.3f}): "
+                "they hardly run the same model, so do not compare their speed"
+            )
+        case = {"tokens": len(ids)}
+        record = _record(OURS, "logits_cosine", self.cases.threads[0], _figure(alike), "", case)
+        yield record | {"against": theirs.name}
 
 
 def _rates(

@@ -110,6 +110,8 @@ class Engine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            self._process.kill()  # amid a request it would not see the pipe close
         self.close()
 
     def _line(self, operation: str) -> bytes:

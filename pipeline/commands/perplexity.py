@@ -69,6 +69,7 @@ def _score(folder: Path, text: str, tokens: int, threads: int | None, progress: 
 
     package = Package(folder)
     ids = text_ids(package, text, tokens)
+    progress.start("score")
     with Session(package, threads=threads) as session:
         result = perplexity(
             session,

@@ -1,0 +1,1 @@
+"""Graph IR: a DAG of operations on tensors; nodes, text, verifier, interpreter."""

@@ -1,0 +1,1 @@
+"""Loop IR: statements over buffers; nodes, builder, text, verifier, interpreter."""

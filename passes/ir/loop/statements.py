@@ -133,7 +133,7 @@ class Statements:
         """A parallel loop whose iterations are checked against each other."""
 
         def run(frame: Frame) -> None:
-            alone = frame[THREADS] == 1
+            alone, outside = frame[THREADS] == 1, list(frame)
             if alone:
                 races.begin()
             for value in range(*span(frame)):
@@ -144,6 +144,7 @@ class Statements:
                 body(frame)
             if alone:
                 races.end()
+                frame[:] = outside
 
         return run
 

@@ -1,9 +1,9 @@
 """Default schedules: the first rule that takes a function schedules it.
 
-    attention    blocks ordered along a stream of keys
-    contraction  products with weights, their staging and epilogue
-    rows         reductions along rows, and what is computed from them
-    pointwise    everything else: nests of maps
+attention    blocks ordered along a stream of keys
+contraction  products with weights, their staging and epilogue
+rows         reductions along rows, and what is computed from them
+pointwise    everything else: nests of maps
 """
 
 from __future__ import annotations

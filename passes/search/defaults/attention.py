@@ -1,9 +1,9 @@
 """attention: blocks ordered along a stream of keys, their private state in vectors.
 
-    for sequence, key head, block of queries, in parallel:
-        for block of keys, in order:
-            products with keys and values tiled over registers, as [rows, columns]
-            running maxima and sums reduced in vectors, the rest mapped in vectors
+for sequence, key head, block of queries, in parallel:
+    for block of keys, in order:
+        products with keys and values tiled over registers, as [rows, columns]
+        running maxima and sums reduced in vectors, the rest mapped in vectors
 """
 
 from __future__ import annotations

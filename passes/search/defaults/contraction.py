@@ -1,11 +1,11 @@
 """contraction: products with a weight matrix, tiled over registers.
 
-    for panel of 16 columns, in parallel:
-        for tile of rows:                       # then the rows that are left, one by one
-            acc = 0                             # rows x 16, in registers
-            for cell along K:                   # integer path: dot products of the cell's codes
-                …                               # float path: one step of k at a time
-            epilogue
+for panel of 16 columns, in parallel:
+    for tile of rows:                       # then the rows that are left, one by one
+        acc = 0                             # rows x 16, in registers
+        for cell along K:                   # integer path: dot products of the cell's codes
+            …                               # float path: one step of k at a time
+        epilogue
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from passes.ir.arith import free_vars
-from passes.ir.expr import Const, Expr, Mul, Var
-from passes.ir.loop.nodes import Block, For, Store
+from passes.ir.expr import Cast, Const, Expr, Mul, Var
+from passes.ir.loop.nodes import Block, For, Load, Scope, Store
 from passes.ir.loop.nodes import Function as Program
 from passes.schedule.combiner import combiner_of
 from passes.schedule.schedule import Schedule
@@ -27,7 +27,6 @@ from passes.search.defaults.shape import (
     inline_maps,
     is_map,
     own_loops,
-    parallel_outer,
     reduces,
     top_nests,
     vectorize_lanes,
@@ -61,7 +60,7 @@ def schedule(function: Program, target: Target) -> Schedule | None:
     if len(loops) != 2 or not products or columns is None or columns % PANEL:
         return None
     integer = products[0].dots is not None
-    staged = [] if integer else [_stage_values(s, product) for product in products]
+    staged = [] if integer else [_stage_values(s, p) for p in products if not _is_dense(s, p)]
     tiles = _cut_rows(s, extent(s, loops[0]), tile_rows(target, integer), staged)
     panels = [_tile(s, suffix, height, last, products, target) for suffix, height in tiles]
     for other in panels[1:]:
@@ -126,6 +125,16 @@ def _weight_factor(block: Block) -> int | None:
     return None
 
 
+def _is_dense(s: Schedule, product: Product) -> bool:
+    """Whether the weight's panel holds floats: vectors of it need no decoding."""
+    combiner = combiner_of(get_block(s.function, product.label, "contraction"))
+    assert combiner is not None and isinstance(combiner.value, Mul)
+    value = (combiner.value.a, combiner.value.b)[product.weight]
+    while isinstance(value, Cast):
+        value = value.value
+    return isinstance(value, Load) and value.buffer.dtype.is_float
+
+
 def _stage_values(s: Schedule, product: Product) -> str:
     """Decodes the weight into a buffer [K, N]; gives the decoding block's label."""
     label = s.reindex_cache_read(product.label, product.weight, "local")
@@ -135,9 +144,7 @@ def _stage_values(s: Schedule, product: Product) -> str:
     return label
 
 
-def _cut_rows(
-    s: Schedule, rows: Expr, height: int, staged: list[str]
-) -> list[tuple[str, int]]:
+def _cut_rows(s: Schedule, rows: Expr, height: int, staged: list[str]) -> list[tuple[str, int]]:
     """Whole tiles and what is left: (suffix of the labels, rows of a tile) of each part."""
     if isinstance(rows, Const):
         count = int(rows.value)
@@ -163,7 +170,7 @@ def _tile(
     done = [end]
     for product in products:
         done += _product(s, product, suffix, row, target)
-    private = "register" if len(products) == 1 else "local"
+    private: Scope = "register" if len(products) == 1 else "local"
     for product in products:
         store = get_block(s.function, product.label + suffix, "contraction").body
         assert isinstance(store, Store)
@@ -176,9 +183,7 @@ def _tile(
     return panel
 
 
-def _product(
-    s: Schedule, product: Product, suffix: str, row: Var, target: Target
-) -> list[str]:
+def _product(s: Schedule, product: Product, suffix: str, row: Var, target: Target) -> list[str]:
     """Computes one product for each tile; gives the labels of blocks over rows x columns."""
     label = product.label + suffix
     s.compute_at(label, row)

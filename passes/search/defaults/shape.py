@@ -125,4 +125,3 @@ def parallel_outer(s: Schedule, loops: Sequence[Var]) -> Var | None:
 def top_nests(function: Function) -> list[Stmt]:
     """The statements at the top of a function."""
     return list(function.body.stmts) if isinstance(function.body, Seq) else [function.body]
-

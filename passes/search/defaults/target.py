@@ -31,5 +31,10 @@ class Target:
     @staticmethod
     def of(facts: Mapping[str, Any]) -> Target:
         """From the declared target facts of a stage."""
-        names = ("vector_bits", "vector_registers", "l1d_bytes", "l2_bytes")
-        return Target(*[int(facts[name]) for name in names], bool(facts["has_vnni"]))
+        return Target(
+            vector_bits=int(facts["vector_bits"]),
+            vector_registers=int(facts["vector_registers"]),
+            l1d_bytes=int(facts["l1d_bytes"]),
+            l2_bytes=int(facts["l2_bytes"]),
+            has_vnni=bool(facts["has_vnni"]),
+        )
