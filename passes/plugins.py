@@ -64,8 +64,11 @@ def plugins(group: str) -> dict[str, Plugin]:
     if group not in GROUPS:
         raise PluginError(f"no plugin group '{group}'; known: {', '.join(GROUPS)}")
     found: dict[str, Plugin] = {}
-    for plugin in (*_installed(group), *_in_tree(group)):
-        # A project may be seen twice (installed, and as metadata in its folder): the same offer.
+    own = _in_tree(group)
+    # A source tree speaks for itself: what is installed of it may be another copy, or stale.
+    others = [p for p in _installed(group) if own is None or p.distribution != _PREFIX]
+    for plugin in (*others, *(own or ())):
+        # A distribution may be seen twice (installed, and as metadata in a folder): the same offer.
         other = found.setdefault(plugin.name, plugin)
         if other.distribution != plugin.distribution or other.value != plugin.value:
             raise PluginError(
@@ -82,13 +85,13 @@ def _installed(group: str) -> list[Plugin]:
     ]
 
 
-def _in_tree(group: str) -> list[Plugin]:
-    """What pyproject.toml beside this package declares; nothing if it is not a source tree."""
+def _in_tree(group: str) -> list[Plugin] | None:
+    """What pyproject.toml beside this package declares; None if it is not a source tree."""
     path = Path(__file__).resolve().parents[1] / "pyproject.toml"
     if not path.is_file():
-        return []
+        return None
     project = tomllib.loads(path.read_text("utf-8")).get("project", {})
     if project.get("name") != _PREFIX:
-        return []
+        return None
     entries = project.get("entry-points", {}).get(f"{_PREFIX}.{group}", {})
     return [Plugin(group, name, value, _PREFIX) for name, value in entries.items()]

@@ -110,10 +110,11 @@ def test_the_tour(project: Path) -> None:
 
 @pytest.mark.parametrize("what", ["An operator", "A pass", "A target"])
 def test_adding(what: str, project: Path) -> None:
-    found = examples(section(ADDING, what), "sh", "python")
-    assert found
-    for example in found:
+    for example in examples(section(ADDING, what), "sh"):
         check(example, project)
+    parts = examples(section(ADDING, what), "python")
+    shown = "".join(part.shown or "" for part in parts)
+    check(Example("python", "\n".join(part.text for part in parts), shown), project)
 
 
 def test_the_two_commands_come_first() -> None:
@@ -135,7 +136,9 @@ def test_every_command_is_told_of(project: Path) -> None:
 
 def test_what_the_documents_name_is_there() -> None:
     for document, base in ((README, REPO), (ADDING, REPO / "passes")):
-        for link in re.findall(r"\]\(([^)#:]+)\)", document):
+        for link in re.findall(r"\]\(([\w./-]+)\)", document):
             assert (base / link).exists(), link
-        for path in re.findall(r"`((?:passes|pipeline|configs|recipes|tests|\.ci)/[\w./-]+)`", document):
+        for path in re.findall(
+            r"`((?:passes|pipeline|configs|recipes|tests|\.ci)/[\w./-]+)`", document
+        ):
             assert (REPO / path).exists() or path.endswith(".lock.yaml"), path

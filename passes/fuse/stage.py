@@ -15,6 +15,7 @@ CHAINS = {
     "int8": (
         "combine_products",
         "quantise_activations",
+        "half_caches",
         "pack_weights",
         "attention_tiles",
         "fuse_calls",

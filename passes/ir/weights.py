@@ -31,6 +31,33 @@ _BIN, _INDEX = "weights.bin", "weights.json"
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Where tensors lie in one file: first byte of each by name, in file order; the whole size."""
+
+    offsets: Mapping[str, int]
+    sizes: Mapping[str, int]
+    size: int
+
+
+def layout(sizes: Mapping[str, int]) -> Layout:
+    """Sizes in bytes, in file order → offsets, each a multiple of 64, known before a byte is
+    written.
+
+        {"a": 100, "b": 8} → a at 0, b at 128, size 192
+
+    Raises ValueError for a negative size.
+    """
+    offsets: dict[str, int] = {}
+    end = 0
+    for name, size in sizes.items():
+        if size < 0:
+            raise ValueError(f"weight '{name}': size {size} is negative")
+        offsets[name] = end
+        end += -(-size // ALIGNMENT) * ALIGNMENT
+    return Layout(offsets, dict(sizes), end)
+
+
+@dataclass(frozen=True)
 class Transform:
     """A change of a weight's rows, as data: a name known to `TRANSFORMS` and its arguments."""
 

@@ -82,7 +82,7 @@ class CacheAppend(Operator):
 
 
 class Attention(Operator):
-    """Causal attention of q [b, n, H, Dh] over caches [b, C, Hkv, Dh] -> [b, n, H, Dh].
+    """Causal attention of q f32 [b, n, H, Dh] over caches [b, C, Hkv, Dh] -> f32 [b, n, H, Dh].
 
     Query i of sequence s is position past[s] + i, which the caches hold already, and sees all
     positions up to itself. Query head h reads key head h // (H / Hkv).
@@ -102,11 +102,11 @@ class Attention(Operator):
         self.number(attrs, "scale")
         for name in ("key_block", "query_block"):
             self.require(self.integer(attrs, name) > 0, f"attribute '{name}' must be positive")
-        fits = len(q.shape) == len(keys.shape) == 4 and q.dtype == keys.dtype == F32
+        fits = len(q.shape) == len(keys.shape) == 4 and q.dtype == F32 and keys.dtype.is_float
         fits = fits and keys is values and same(q.shape[0], keys.shape[0])
         self.require(
             fits and same(q.shape[3], keys.shape[3]),
-            "takes q f32 [b, n, H, Dh] and two caches f32 [b, C, Hkv, Dh]", q, keys, values,
+            "takes q f32 [b, n, H, Dh] and two equal caches of floats [b, C, Hkv, Dh]", q, keys, values,
         )  # fmt: skip
         grouped = floormod(q.shape[2], keys.shape[2])
         self.require(
@@ -123,6 +123,7 @@ class Attention(Operator):
         shapes: Sequence[tuple[int, ...]],
     ) -> tuple[Array, ...]:
         q, keys, values, past = (np.asarray(x) for x in inputs)
+        keys, values = keys.astype(np.float32), values.astype(np.float32)
         _, n, heads, size = q.shape
         shared = keys.shape[2]
         result = np.empty_like(q)

@@ -139,7 +139,7 @@ class Stream:
             *place, d, j = at
             s, h, t, i, g, k = place
             query = load(self.q, s, self._query(t, i), h * self.group + g, d)
-            key = load(self.keys, s, self._key(j, k), h, d)
+            key = cast(load(self.keys, s, self._key(j, k), h, d), F32)
             with b.init():
                 b.store(self.score, place, 0.0)
             b.store(self.score, place, Add(load(self.score, *place), query * key))
@@ -182,7 +182,7 @@ class Stream:
         with self._block("acc", self.sizes, reduce=[self.keys_of_block]) as at:
             *place, k, j = at
             s, h, *_, d = place
-            value = load(self.values, s, self._key(j, k), h, d)
+            value = cast(load(self.values, s, self._key(j, k), h, d), F32)
             term = load(self.weight, *place[:-1], k) * value
             b.store(self.mixed, place, Add(load(self.mixed, *place), term))
         with self._block("m") as at:

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector
+from passes.ir.weights import ALIGNMENT, Layout, layout
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Where each array begins in the file, in file order, and the file's size."""
-
-    offsets: Mapping[str, int]
-    sizes: Mapping[str, int]
-    size: int
-
-
-def layout(sizes: Mapping[str, int]) -> Layout:
-    """Sizes in bytes, in file order → offsets, known before a byte is written.
-
-    {"a": 100, "b": 8} -> a at 0, b at 128, size 192
-    """
-    offsets: dict[str, int] = {}
-    end = 0
-    for name, size in sizes.items():
-        if size < 0:
-            raise ValueError(f"weight '{name}': size {size} is negative")
-        offsets[name] = end
-        end += -(-size // ALIGNMENT) * ALIGNMENT
-    return Layout(offsets, dict(sizes), end)
+__all__ = ["Layout", "layout", "write"]
 
 
 def write(path: Path, plan: Layout, arrays: Iterable[tuple[str, npt.NDArray[np.generic]]]) -> None:

@@ -23,7 +23,9 @@ class Show(Command):  # type: ignore[misc]  # doit has no types
 
     name = "show"
     doc_purpose = "show the files that a stage made, or the text of some"
-    doc_usage = "recipe=NAME stage=STAGE [file=NAME, or a pattern such as 'loops/*'] [KEY=VALUE ...]"
+    doc_usage = (
+        "recipe=NAME stage=STAGE [file=NAME, or a pattern such as 'loops/*'] [KEY=VALUE ...]"
+    )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         from pipeline.commands.session import open_build

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from passes.codegen.host.lower import HostProgram
 from passes.ir.graph.nodes import TensorType
 from passes.ir.node import IRError
-from passes.ir.weights import ALIGNMENT, nbytes_of
-
-
-@dataclass(frozen=True)
-class Layout:
-    """First byte of each tensor by name, in the order they lie; the whole `size`."""
-
-    offsets: Mapping[str, int]
-    sizes: Mapping[str, int]
-    size: int
+from passes.ir.weights import Layout, layout, nbytes_of
 
 
 def weight_layout(programs: Iterable[HostProgram]) -> Layout:
@@ -52,14 +42,10 @@ def _layout(what: str, tensors: Iterable[tuple[str, TensorType]]) -> Layout:
     for name, type_ in tensors:
         if types.setdefault(name, type_) is not type_:
             raise IRError(f"{what} '{name}' has different types in two entry points")
-    offsets: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    end = 0
     for name, type_ in types.items():
         try:
             sizes[name] = nbytes_of(type_)
         except IRError:
             raise IRError(f"{what} '{name}' needs a constant shape") from None
-        offsets[name] = end
-        end += -(-sizes[name] // ALIGNMENT) * ALIGNMENT
-    return Layout(offsets, sizes, end)
+    return layout(sizes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passes.ir.arith import free_vars, substitute
+from passes.ir.arith import free_vars, prove, substitute
 from passes.ir.expr import Call, Cast, Expr, Mul, Var
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
@@ -60,7 +60,7 @@ def reindex_cache_read(
         part = part.value
     axes = [it for it in block.iters if it.var in free_vars(part)]
     nest = own_nest(found)[0]
-    _check(refuse, block, part, axes, [s for s in loops_in(found) if s not in own_nest(found)])
+    _check(refuse, function, block, part, axes)
     first = fresh_ordinal(function)
     shape = tuple([it.extent for it in axes])
     stage = Buffer(f"{combiner.target.name}_r", first, shape, part.dtype, scope)
@@ -76,17 +76,26 @@ def reindex_cache_read(
 
 
 def _check(
-    refuse: Refusal, block: Block, part: Expr, axes: list[BlockIter], around: list[For]
+    refuse: Refusal, function: Function, block: Block, part: Expr, axes: list[BlockIter]
 ) -> None:
+    found = path_to_block(function, block.label, refuse.primitive)
     reads = {n.buffer for n in postorder(part) if isinstance(n, Load)}
     if not reads:
         raise refuse(f"the factor {print_expr(part)} reads no memory")
     if not only_bounded(block):
         raise refuse("its predicate excludes more than what is outside its axes")
+    loops = {s.var: s for s in loops_in(found)}
+    bindings = dict(zip(block.iters, block.bindings, strict=True))
     for it in axes:
         if free_vars(it.extent) or any(isinstance(n, Load) for n in postorder(it.extent)):
             raise refuse(f"the extent of iterator {spell(it.var)} is not known outside its loops")
-    for loop in around:
+        loop = loops.get(bindings[it])  # type: ignore[call-overload]
+        whole = loop is not None and prove(loop.extent.equal(it.extent))
+        if reads & set(function.allocs) and not whole:
+            name = sorted(name_of(b) for b in reads & set(function.allocs))[0]
+            raise refuse(f"its loops may not run over all of {spell(it.var)}, along which"
+                         f" '{name}' may not be all computed")  # fmt: skip
+    for loop in (s for s in loops_in(found) if s not in own_nest(found)):
         growing = sorted(name_of(b) for b in written(loop) & reads)
         if growing:
             raise refuse(f"loop {spell(loop.var)} around it stores to '{growing[0]}'")

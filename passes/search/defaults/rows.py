@@ -43,7 +43,6 @@ def schedule(function: Function, target: Target) -> Schedule | None:
             s.merge(rows[0], other)
     except ScheduleError:
         return None
-    parallel_outer(s, rows[:1])
     for buffer in s.function.allocs:
         s.set_scope(f"{buffer.name}{buffer.ordinal}", "local")
     for block in blocks(s):
@@ -51,6 +50,8 @@ def schedule(function: Function, target: Target) -> Schedule | None:
             vectorize_map(s, block.label, target)
         elif reduces(block):
             vectorize_reduction(s, block.label, target)
+    # Last: only then is every temporary, partial results too, made where it is used.
+    parallel_outer(s, rows[:1])
     return s
 
 

@@ -1,0 +1,93 @@
+"""Every pass of the fuse stage: the module means what it meant before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import pytest
+
+from passes.chain import Pass
+from passes.fuse.stage import CHAINS
+from passes.ir.graph.nodes import Apply, CallLoops
+from passes.ir.module import Module
+from passes.ir.node import postorder
+from passes.ir.weights import Weights
+from passes.ops import OPERATORS
+from passes.plugins import load
+from tests.unit.tiny_modules import imported, logits
+
+CHUNKS = [[5, 17, 80, 250, 260], [3], [1, 2, 0, 99, 100, 101], [44]]
+# How far logits may move, relative; a pass that is not named here changes the order of sums at
+# most. The bounds of the approximate ones are a few roundings of 1/254 and of 1/2048.
+APPROXIMATE = {"quantise_activations": 4e-2, "half_caches": 1e-3}
+REORDERED = 1e-5
+# Passes that only name things anew or move elements: not one bit of the logits may change.
+SAME_BITS = {"pack_weights", "state_layout"}
+
+
+def chain(compute: str) -> list[Pass]:
+    return [load("passes", name)() for name in CHAINS[compute]]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> tuple[Module, Weights]:
+    return imported(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module", params=sorted(CHAINS))
+def steps(
+    request: pytest.FixtureRequest, source: tuple[Module, Weights]
+) -> Iterator[list[tuple[str, Module, np.ndarray]]]:
+    """(pass, module after it, its logits), the shaped module first."""
+    module, weights = source
+    made = [("", module, logits(module, weights, CHUNKS))]
+    for one in chain(request.param):
+        module = one.run(module)
+        module.verify(OPERATORS)
+        made.append((one.name, module, logits(module, weights, CHUNKS)))
+    return iter([made]).__next__()
+
+
+def test_meaning_is_kept(steps: list[tuple[str, Module, np.ndarray]]) -> None:
+    for (_, _, before), (name, _, after) in zip(steps, steps[1:], strict=False):
+        change = np.linalg.norm(after - before) / np.linalg.norm(before)
+        assert change < APPROXIMATE.get(name, REORDERED), name
+        if name in SAME_BITS:
+            assert np.array_equal(after, before), name
+
+
+def test_approximate_passes_do_something(steps: list[tuple[str, Module, np.ndarray]]) -> None:
+    for (_, _, before), (name, _, after) in zip(steps, steps[1:], strict=False):
+        if name in APPROXIMATE:
+            assert not np.array_equal(after, before), name
+
+
+def test_everything_is_a_kernel_in_the_end(steps: list[tuple[str, Module, np.ndarray]]) -> None:
+    _, module, _ = steps[-1]
+    for graph in module.graphs.values():
+        operations = [n for n in postorder(graph) if isinstance(n, Apply | CallLoops)]
+        assert {n.op for n in operations if isinstance(n, Apply)} <= {"reshape"}
+        assert sum(isinstance(n, CallLoops) for n in operations) < 16
+
+
+@pytest.mark.parametrize("compute", sorted(CHAINS))
+def test_the_same_module_again(compute: str, source: tuple[Module, Weights]) -> None:
+    """Passes are pure: their input stays, and running again gives equal nodes."""
+    module, _ = source
+    texts = []
+    for _ in range(2):
+        made = module
+        for one in chain(compute):
+            made = one.run(made)
+        texts.append({name: graph.digest for name, graph in made.graphs.items()})
+    assert texts[0] == texts[1]
+
+
+def test_passes_are_plain_data() -> None:
+    for name in {name for names in CHAINS.values() for name in names}:
+        one = load("passes", name)()
+        assert one.name == name and isinstance(one.version, int)
+        assert is_dataclass(one) and type(one).__dataclass_params__.frozen  # type: ignore
+        assert all(isinstance(getattr(one, f.name), int | str | bool) for f in fields(one))
