@@ -30,7 +30,7 @@ from passes.codegen.host.kernels import Kernels
 from passes.codegen.host.lower import HostProgram, lower_host
 from passes.codegen.host.plan import ArenaPlan, plan_arena
 from passes.codegen.host.values import value_range
-from passes.codegen.host.weights import Layout, state_layout, weight_layout
+from passes.codegen.host.weights import state_layout, weight_layout
 from passes.codegen.lower import lower
 from passes.ir.arith import dims_of, simplify
 from passes.ir.expr import Dim, Expr
@@ -39,6 +39,7 @@ from passes.ir.graph.nodes import GraphFunction
 from passes.ir.graph.operator import Operators
 from passes.ir.loop.nodes import Buffer, Function
 from passes.ir.node import IRError
+from passes.ir.weights import Layout
 
 VERSION = 1
 _PAGE = 4096

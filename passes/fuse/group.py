@@ -158,24 +158,23 @@ def _strongest(calls: Sequence[Apply], kinds: Mapping[Apply, Kind]) -> Kind:
 
 
 def _side_by_side(flow: Flow, partition: dict[Apply, list[Apply]]) -> None:
-    """Merges neighbouring groups that only move elements of one tensor and need nothing of each
-    other, such as rotation of queries, rotation of keys into the cache, values into the cache."""
+    """Merges groups that only move elements of one tensor and need nothing of each other, such as
+    rotation of queries, rotation of keys into the cache, values into the cache."""
     reach: dict[Apply, set[Apply]] = {}
     for call in flow.calls:
         sources = [s for v in call.inputs if isinstance(s := _source(v), Apply)]
         reach[call] = set(sources).union(*[reach[s] for s in sources])
-    for group in list({id(g): g for g in partition.values()}.values()):
-        if _strongest(group, flow.kinds) not in _MOVING:
-            continue
-        for other in list({id(g): g for g in partition.values()}.values()):
-            mine, other = partition[group[0]], partition[other[0]]
-            if other is mine:
-                continue
-            if _strongest(other, flow.kinds) not in _MOVING or not _share(mine, other):
-                continue
-            members = set(mine) | set(other)
+    readers: dict[Value, list[Apply]] = {}
+    for group in {id(g): g for g in partition.values()}.values():
+        if _strongest(group, flow.kinds) in _MOVING:
+            for value in _read(group):
+                readers.setdefault(value, []).append(group[0])
+    for first, *others in readers.values():
+        for other in others:
+            members = {*partition[first], *partition[other]}
             before = set().union(*[reach[c] for c in members]) - members
-            if any(reach[c] & members for c in before) or len(members) > _LARGEST:
+            apart = partition[first] is not partition[other]
+            if not apart or any(reach[c] & members for c in before) or len(members) > _LARGEST:
                 continue
             merged = [c for c in flow.calls if c in members]
             proposed = {**partition, **dict.fromkeys(merged, merged)}
@@ -183,15 +182,11 @@ def _side_by_side(flow: Flow, partition: dict[Apply, list[Apply]]) -> None:
                 partition.update(proposed)
 
 
-def _share(a: Sequence[Apply], b: Sequence[Apply]) -> bool:
-    """Whether both groups read one and the same computed tensor of more than one axis."""
-
-    def read(group: Sequence[Apply]) -> set[Value]:
-        inside = set(group)
-        values = {v for c in group for v in c.inputs if _source(v) not in inside}
-        return {v for v in values if isinstance(_source(v), Apply) and len(v.type.shape) > 1}
-
-    return bool(read(a) & read(b))
+def _read(group: Sequence[Apply]) -> list[Value]:
+    """The computed tensors of more than one axis that a group reads."""
+    inside = set(group)
+    values = dict.fromkeys(v for c in group for v in c.inputs if _source(v) not in inside)
+    return [v for v in values if isinstance(_source(v), Apply) and len(v.type.shape) > 1]
 
 
 def _ordered(flow: Flow, partition: Mapping[Apply, list[Apply]]) -> list[list[Apply]] | None:

@@ -106,7 +106,8 @@ class Attention(Operator):
         fits = fits and keys is values and same(q.shape[0], keys.shape[0])
         self.require(
             fits and same(q.shape[3], keys.shape[3]),
-            "takes q f32 [b, n, H, Dh] and two equal caches of floats [b, C, Hkv, Dh]", q, keys, values,
+            "takes q f32 [b, n, H, Dh] and two equal caches of floats [b, C, Hkv, Dh]",
+            q, keys, values,
         )  # fmt: skip
         grouped = floormod(q.shape[2], keys.shape[2])
         self.require(

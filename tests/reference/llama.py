@@ -72,6 +72,8 @@ def rotate(x: Floats, cos: Floats, sin: Floats) -> Floats:
 class Llama:
     """A model of the llama architecture. `layers` keeps the first few only."""
 
+    past_type: type[Past] = Past
+
     def __init__(self, path: Path | str, layers: int | None = None) -> None:
         reader = gguf.GGUFReader(path)
         architecture = reader.fields["general.architecture"].contents()
@@ -142,7 +144,7 @@ class Llama:
 
     def forward(self, tokens: list[int], past: Past | None = None) -> Floats:
         """tokens -> logits [tokens, vocabulary] of every position; `past` grows in place."""
-        past = Past() if past is None else past
+        past = self.past_type() if past is None else past
         begin = past.length
         x = self.embedding[np.asarray(tokens)]
         for layer in range(self.layers):
@@ -154,7 +156,7 @@ class Llama:
 
     def greedy(self, tokens: list[int], count: int, stops: tuple[int, ...] = ()) -> list[int]:
         """The `count` most probable next tokens, one after another; ends at one of `stops`."""
-        past, new = Past(), list[int]()
+        past, new = self.past_type(), list[int]()
         while len(new) < count:
             best = int(self.forward(new[-1:] or tokens, past)[-1].argmax())
             if best in stops:

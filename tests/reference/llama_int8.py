@@ -1,7 +1,8 @@
 """The reference model with its activations rounded as on the integer path, stated plainly.
 
 Before every product with a quantised matrix a row of activations is cut into blocks of 32, and
-each value becomes the nearest multiple of its block's largest magnitude over 127.
+each value becomes the nearest multiple of its block's largest magnitude over 127. Keys and values
+are kept in half precision.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from tests.reference.llama import Floats, Llama
+from tests.reference.llama import Floats, Llama, Past
 
 PLAIN = {gguf.GGMLQuantizationType[name] for name in ("F32", "F16", "BF16")}
 
@@ -42,8 +43,18 @@ class _Rounding:
         return product
 
 
+class _HalfPast(Past):
+    """Keys and values that lost a few bits on their way into the cache."""
+
+    def append(self, layer: int, key: Floats, value: Floats) -> tuple[Floats, Floats]:
+        halves = [x.astype(np.float16).astype(np.float32) for x in (key, value)]
+        return super().append(layer, *halves)
+
+
 class Int8Llama(Llama):
-    """float32 but for the activations of products with quantised matrices."""
+    """float32 but for the caches, and the activations of products with quantised matrices."""
+
+    past_type = _HalfPast
 
     def __init__(self, path: Path | str, layers: int | None = None) -> None:
         super().__init__(path, layers)

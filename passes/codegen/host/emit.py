@@ -18,9 +18,9 @@ from passes.codegen.emit.ssa import Ssa, Value
 from passes.codegen.emit.values import Values
 from passes.codegen.host.lower import HostProgram
 from passes.codegen.host.plan import ArenaPlan
-from passes.codegen.host.weights import Layout
 from passes.ir.expr import Dim, Expr
 from passes.ir.loop.nodes import Barrier, Buffer, Launch, Seq
+from passes.ir.weights import Layout
 
 
 @dataclass(frozen=True)

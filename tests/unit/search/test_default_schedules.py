@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -25,14 +28,24 @@ LEVELS = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(CHAINS))
+# The two that differ in everything; the others take as long again.
+QUICK = {("f32", "avx2"), ("int8", "vnni")}
+
+
+@pytest.fixture(scope="module")
 def fused(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Module, Weights, np.ndarray]:
-    module, weights = imported(tmp_path_factory.mktemp("tiny"))
-    for name in CHAINS[request.param]:
-        module = load("passes", name)().run(module)
-    return module, weights, logits(module, weights, CHUNKS)
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[Module, Weights, np.ndarray]]:
+    """compute → the fused module, its weights, its logits."""
+
+    @cache
+    def made(compute: str) -> tuple[Module, Weights, np.ndarray]:
+        module, weights = imported(tmp_path_factory.mktemp(compute))
+        for name in CHAINS[compute]:
+            module = load("passes", name)().run(module)
+        return module, weights, logits(module, weights, CHUNKS)
+
+    return made
 
 
 def kernels(module: Module) -> list[Function]:
@@ -40,9 +53,18 @@ def kernels(module: Module) -> list[Function]:
     return list(dict.fromkeys(call.function for call in calls))
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_meaning_is_kept(fused: tuple[Module, Weights, np.ndarray], level: str) -> None:
-    module, weights, want = fused
+@pytest.mark.parametrize(
+    ("compute", "level"),
+    [
+        pytest.param(c, level, marks=() if (c, level) in QUICK else pytest.mark.slow)
+        for c in sorted(CHAINS)
+        for level in LEVELS
+    ],
+)
+def test_meaning_is_kept(
+    fused: Callable[[str], tuple[Module, Weights, np.ndarray]], compute: str, level: str
+) -> None:
+    module, weights, want = fused(compute)
     made = scheduled(module, LEVELS[level])
     made.verify(OPERATORS)
     got = logits(made, weights, CHUNKS)
