@@ -185,9 +185,7 @@ def _frequencies(model: GgufModel, size: int) -> Weight:
         frequency = exact.power(Decimal(base), exponent)
         values.append(float(exact.divide(frequency, Decimal(factor) * Decimal(stretch))))
     table = np.array(values, np.float32)
-    return model.claim(
-        ImportedTensor("rope.frequencies", tensor(F32, size // 2), lambda: (table,))
-    )
+    return model.claim(ImportedTensor("rope.frequencies", tensor(F32, size // 2), lambda: (table,)))
 
 
 def _nothing_left(model: GgufModel, layers: int) -> None:

@@ -1,8 +1,8 @@
 """The import stage: a model file → module, weights in their stored formats, tokenizer.
 
-    module.json, graphs/       graph functions with shapes as wide as the model's context
-    weights.bin, weights.json  each tensor's fields, contiguous and aligned
-    tokenizer.json, chat_template.jinja (if the model has one)
+module.json, graphs/       graph functions with shapes as wide as the model's context
+weights.bin, weights.json  each tensor's fields, contiguous and aligned
+tokenizer.json, chat_template.jinja (if the model has one)
 """
 
 from __future__ import annotations

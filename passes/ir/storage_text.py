@@ -1,8 +1,8 @@
 """Storages as JSON data, and back.
 
-    {"axes": ["i0", "j1"], "block": 32, "nbytes": 640,
-     "fields": [{"buffer": "qs2", "dtype": "u8", "shape": ["1", "32", "16"], "at": 0}, …],
-     "code": "qs2[i0, j1//32, j1 % 16] …", "scale": …, "offset": …}
+{"axes": ["i0", "j1"], "block": 32, "nbytes": 640,
+ "fields": [{"buffer": "qs2", "dtype": "u8", "shape": ["1", "32", "16"], "at": 0}, …],
+ "code": "qs2[i0, j1//32, j1 % 16] …", "scale": …, "offset": …}
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def _storage(name: str, data: Mapping[str, Any]) -> Storage:
 def _buffer(field: Mapping[str, Any]) -> Buffer:
     strides = _extents(field["strides"]) if "strides" in field else None
     name, ordinal = _split(field["buffer"])
-    return Buffer(
-        name, ordinal, _extents(field["shape"]), dtype(field["dtype"]), "global", strides
-    )
+    return Buffer(name, ordinal, _extents(field["shape"]), dtype(field["dtype"]), "global", strides)
 
 
 def _extents(texts: list[str]) -> tuple[Expr, ...]:

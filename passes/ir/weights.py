@@ -109,9 +109,7 @@ def nbytes_of(type_: TensorType) -> int:
     return math.prod(shape) * type_.dtype.bytes
 
 
-def write_weights(
-    folder: Path, tensors: Iterable[tuple[str, TensorType, Sequence[Array]]]
-) -> None:
+def write_weights(folder: Path, tensors: Iterable[tuple[str, TensorType, Sequence[Array]]]) -> None:
     """Writes `weights.bin` and its index: per tensor its name, type and the arrays of its fields.
 
     Raises IRError if an array does not have its field's size.

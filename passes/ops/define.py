@@ -68,5 +68,3 @@ def _expressions(attr: object) -> list[Expr]:
     if isinstance(attr, tuple):
         return [e for item in attr for e in _expressions(item)]
     return []
-
-

@@ -175,9 +175,7 @@ class Cast(Elementwise):
 class Comparison(Binary):
     """Two operands of one type -> bool."""
 
-    def __init__(
-        self, name: str, kind: type[Compare], meaning: Callable[[Any, Any], Any]
-    ) -> None:
+    def __init__(self, name: str, kind: type[Compare], meaning: Callable[[Any, Any], Any]) -> None:
         super().__init__(name, kind, meaning)  # type: ignore[arg-type]
 
     def result(self, inputs: Types, attrs: AttrMap) -> DType:

@@ -1,11 +1,11 @@
 """How an operation may fuse, read off its loop definition, so that any operator fuses like ours.
 
-    elementwise   each result from the operand elements at its own coordinates
-    broadcast     … or at some of its coordinates, in their order (a vector along an axis)
-    injective     … or anywhere, each result written once (transpose, gather, append)
-    reduction     results combine operands along reduce iterators
-    contraction   … as sums of products of two operands (matrix products)
-    opaque        anything else: ordered iteration, loops bound by data, several stores in a block
+elementwise   each result from the operand elements at its own coordinates
+broadcast     … or at some of its coordinates, in their order (a vector along an axis)
+injective     … or anywhere, each result written once (transpose, gather, append)
+reduction     results combine operands along reduce iterators
+contraction   … as sums of products of two operands (matrix products)
+opaque        anything else: ordered iteration, loops bound by data, several stores in a block
 """
 
 from __future__ import annotations
@@ -80,9 +80,7 @@ def _distinct(indices: Sequence[Expr], spatial: Sequence[Var]) -> bool:
                 steps[var] = parts[1]
                 break
     alone = {var for var, rest in steps.items() if not free_vars(rest)}
-    return len(steps) == len(spatial) and all(
-        free_vars(rest) <= alone for rest in steps.values()
-    )
+    return len(steps) == len(spatial) and all(free_vars(rest) <= alone for rest in steps.values())
 
 
 def _is_part(load: Load, axes: Sequence[Var]) -> bool:

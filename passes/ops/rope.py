@@ -103,9 +103,7 @@ class Rope(Operator):
         x = np.asarray(inputs[0])
         cos, sin = (np.asarray(table)[:, None, :] for table in inputs[1:])
         first, second = np.split(x, 2, axis=2)
-        return (
-            np.concatenate((first * cos - second * sin, second * cos + first * sin), axis=2),
-        )
+        return (np.concatenate((first * cos - second * sin, second * cos + first * sin), axis=2),)
 
     def loops(
         self,

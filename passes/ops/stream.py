@@ -103,9 +103,7 @@ class Stream:
         self, label: str, *spatial: Axis, reduce: Sequence[Axis] = ()
     ) -> AbstractContextManager[tuple[Var, ...]]:
         """A block over the open loops, the tile and more; inside the steps it runs in order."""
-        return nested_block(
-            self.b, label, [*self.tile, *spatial], reduce, self.around, self.step
-        )
+        return nested_block(self.b, label, [*self.tile, *spatial], reduce, self.around, self.step)
 
     def _seen(self, s: Expr, t: Expr) -> Expr:
         """How many positions the last query of block t sees."""

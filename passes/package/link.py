@@ -78,6 +78,7 @@ def _link(object_file: Path, library: Path, linkers: list[list[str]]) -> Path:
                 str(part),
                 str(object_file),
                 "-lm",
+                "-lpthread",  # empty since glibc 2.34, needed before
                 "-lc",
             ]
             try:

@@ -1,6 +1,6 @@
 """The package stage: objects, weights in their storages, tokenizer and manifest → the package.
 
-    manifest.json  lib/<level>.o  weights.bin  tokenizer.json  chat_template.jinja  LICENSES/
+manifest.json  lib/<level>.o  weights.bin  tokenizer.json  chat_template.jinja  LICENSES/
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import Command
 
-from pipeline.commands.errors import FAILED, UsageError, leave, plain_errors
+from pipeline.commands.errors import UsageError, plain_errors
 
 if TYPE_CHECKING:
     from pipeline.stages.build import Build
@@ -69,16 +69,18 @@ def _tree(build: Build, stage: str | None) -> Tree:
 
 
 def _print_texts(build: Build, tree: Tree, pattern: str) -> None:
-    """Raises UsageError if nothing matches."""
+    """Raises UsageError if nothing matches, BuildError for what cannot be shown."""
+    from pipeline.stages.errors import BuildError
+
     found = _matching(tree.files, pattern)
     for name in found:
         data = build.store.blobs.read(tree.files[name].digest)
         if data is None:
-            leave(f"error: {name} is damaged in the store: run the build again", FAILED)
+            raise BuildError(f"{name} is damaged in the store: run the build again")
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            leave(f"error: {name} is not text", FAILED)
+            raise BuildError(f"{name} is not text") from None
         if len(found) > 1:
             print(f"# {name}")
         print(text, end="" if text.endswith("\n") else "\n")

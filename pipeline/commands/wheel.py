@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import Command
@@ -20,11 +21,8 @@ class Wheel(Command):  # type: ignore[misc]  # doit has no types
     doc_usage = "recipe=NAME [version=0.1.0] [KEY.KEY=VALUE ...]"
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
-        from passes.package.manifest import ManifestError
-        from passes.package.wheel import WheelError, build_wheel
-        from pipeline.commands.session import ARTIFACTS, code_root, open_build
+        from pipeline.commands.session import open_build
         from pipeline.commands.variables import given_variables, read_request
-        from pipeline.store.errors import plain_os_errors
         from pipeline.workers.progress import Progress
 
         with plain_errors():
@@ -37,14 +35,23 @@ class Wheel(Command):  # type: ignore[misc]  # doit has no types
                 folder = build.build_all(progress)
             finally:
                 progress.close()
-            # Wheels are named by the recipe, so one of an overridden build has a folder of its own.
-            out = ARTIFACTS / "wheels" / build.name
-            runtime = code_root() / "pipeline" / "runtime"
-            version = request.own.get("version", "0.1.0")
-            try:
-                with plain_os_errors(f"writing a wheel to {out}"):
-                    wheel = build_wheel(folder, out, runtime=runtime, version=version)
-            except (WheelError, ManifestError) as error:
-                leave(f"error: {error}", FAILED)
-            print(wheel.as_posix())
+            _write_wheel(folder, build.name, request.own.get("version", "0.1.0"))
         return 0
+
+
+def _write_wheel(folder: Path, build_name: str, version: str) -> None:
+    """Ends the process with a message where no wheel can be made."""
+    from passes.package.manifest import ManifestError
+    from passes.package.wheel import WheelError, build_wheel
+    from pipeline.commands.session import ARTIFACTS, code_root
+    from pipeline.store.errors import plain_os_errors
+
+    # Wheels are named by the recipe, so one of an overridden build has a folder of its own.
+    out = ARTIFACTS / "wheels" / build_name
+    runtime = code_root() / "pipeline" / "runtime"
+    try:
+        with plain_os_errors(f"writing a wheel to {out}"):
+            wheel = build_wheel(folder, out, runtime=runtime, version=version)
+    except (WheelError, ManifestError) as error:
+        leave(f"error: {error}", FAILED)
+    print(wheel.as_posix())

@@ -200,9 +200,7 @@ class Build:
             del self._rows[need]
             self.run(need, progress)
 
-    def _work(
-        self, stage: Stage, material: Mapping[str, Any], key: str, progress: Progress
-    ) -> Row:
+    def _work(self, stage: Stage, material: Mapping[str, Any], key: str, progress: Progress) -> Row:
         with self.store.workspace(key) as folder:
             inputs = {need: folder / "in" / need for need in stage.needs}
             for need, path in inputs.items():
@@ -329,5 +327,3 @@ class Build:
         except PLAIN_ERRORS as error:
             raise BuildError(tell(name, error)) from error
         return self.package.folder
-
-

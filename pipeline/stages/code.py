@@ -1,7 +1,7 @@
 """The code closure of a stage: all project modules its entry can import, and what they stand on.
 
-    "passes.fuse.stage:run" -> {"passes": "b3:..", "passes.fuse.stage": "b3:..", ...},
-                               {"numpy": "2.4.6"}
+"passes.fuse.stage:run" -> {"passes": "b3:..", "passes.fuse.stage": "b3:..", ...},
+                           {"numpy": "2.4.6"}
 """
 
 from __future__ import annotations

@@ -54,9 +54,7 @@ class Package:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def make(
-        self, output: str, code: CodeIndex, roots: Sequence[Path], progress: Progress
-    ) -> None:
+    def make(self, output: str, code: CodeIndex, roots: Sequence[Path], progress: Progress) -> None:
         """output in the store -> a new folder, linked -> in place of the old one, in one step.
 
         Raises StoreError, WorkerError, CodeError.

@@ -1,8 +1,8 @@
 """What a build would do, and why; nothing runs.
 
-    import   hit
-    shape    miss     options.shapes.past.max: 1536 -> 2048
-    fuse     unknown  until shape has run
+import   hit
+shape    miss     options.shapes.past.max: 1536 -> 2048
+fuse     unknown  until shape has run
 """
 
 from __future__ import annotations

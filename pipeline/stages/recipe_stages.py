@@ -1,6 +1,6 @@
 """The six stages of a recipe, each with no more of it than it needs.
 
-    import -> shape -> fuse -> search -> codegen -> package
+import -> shape -> fuse -> search -> codegen -> package
 """
 
 from __future__ import annotations

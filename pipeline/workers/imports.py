@@ -33,9 +33,26 @@ def import_by_content(roots: Sequence[str], cache: str) -> None:
                 sys.pycache_prefix = before
 
     def finder(path: str) -> FileFinder:
-        if any(path == root or path.startswith(root + os.sep) for root in roots):
+        if root_of(path, roots) is not None:
             return FileFinder(path, (ContentLoader, [".py"]))
         raise ImportError(path)  # for the next hook
 
     sys.path_hooks.insert(0, finder)
     sys.path_importer_cache.clear()
+
+
+def root_of(path: str, roots: Sequence[str]) -> str | None:
+    """The root that a path of the project lies in; None if it is not the project's.
+
+    What Python's own environment holds is not, even where it stands inside the project's folder
+    (`.venv`): its modules are distributions, known by their versions.
+    """
+    for root in roots:
+        if _within(path, root):
+            own = any(_within(path, p) for p in (sys.prefix, sys.exec_prefix) if _within(p, root))
+            return None if own else root
+    return None
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + os.sep)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline.workers.imports import import_by_content
+from pipeline.workers.imports import import_by_content, root_of
 
 # A stage may report progress in its inner loop; the parent need not hear all of it.
 _EVENT_SECONDS = 0.05
@@ -103,7 +103,7 @@ def _reason(error: Exception, roots: list[str]) -> dict[str, Any]:
         reason |= {"errno": error.errno, "file": error.filename and str(error.filename)}
     if type(error).__module__ == "builtins":
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            root = next((r for r in roots if frame.filename.startswith(r + os.sep)), None)
+            root = root_of(frame.filename, roots)
             if root is not None:
                 reason["place"] = f"{os.path.relpath(frame.filename, root)}:{frame.lineno}"
                 break
@@ -112,11 +112,10 @@ def _reason(error: Exception, roots: list[str]) -> dict[str, Any]:
 
 def _modules(roots: list[str]) -> list[str]:
     """The project modules that were imported, whichever way: its key has to cover them."""
-    places = tuple(root + os.sep for root in roots)
     return sorted(
         name
         for name, module in list(sys.modules.items())
-        if (getattr(module, "__file__", None) or "").startswith(places) and name != "__main__"
+        if root_of(getattr(module, "__file__", None) or "", roots) and name != "__main__"
     )
 
 

@@ -19,7 +19,7 @@ from passes.search.stage import run as run_search
 from passes.shape.stage import run as run_shape
 from pipeline.recipe.diagnostics import Report
 from pipeline.recipe.target import load_level
-from pipeline.runtime import Package, Session
+from pipeline.runtime import Session
 from pipeline.runtime import cpu as this_cpu
 
 REPO = Path(__file__).resolve().parents[2]
@@ -45,6 +45,7 @@ class Request:
     capacity: int = 40
     entries: tuple[str, ...] = ("prefill", "decode", "score")
     tokens: int = 8
+    layers: int | None = None
 
 
 @cache
@@ -78,7 +79,7 @@ def run_stages(
         "past": {"min": 0, "max": request.capacity},
     }
     options = {
-        "layers": None,
+        "layers": request.layers,
         "shapes": shapes,
         "entries": list(request.entries),
         "compute": request.compute,

@@ -97,12 +97,14 @@ def test_plan(built: Project) -> None:
 
 def test_list(built: Project) -> None:
     done = built.doit("list")
-    assert done.stdout.startswith(
-        "build      build a recipe's package: doit build recipe=NAME [locked=1] [KEY.KEY=VALUE ...]"
+    listed, _, recipes = done.stdout.partition("\n\n")
+    purposes = dict(line.split(maxsplit=1) for line in listed.splitlines())
+    assert purposes["build"] == (
+        "build a recipe's package: doit build recipe=NAME [locked=1] [KEY.KEY=VALUE ...]"
     )
-    assert "\nplan       show what a build would run, and why\n" in done.stdout
-    assert "\ngenerate   generate text with a recipe's package" in done.stdout
-    assert done.stdout.endswith("\nrecipes (recipe=NAME)\n  toy\n")
+    assert purposes["plan"] == "show what a build would run, and why"
+    assert purposes["generate"].startswith("generate text with a recipe's package")
+    assert recipes == "recipes (recipe=NAME)\n  toy\n"
     done = built.doit("list", "--all", "--quiet", "recipe=toy")
     assert done.stdout.split() == sorted(["build", *(f"build:toy:{n}" for n in EVERYTHING)])
 

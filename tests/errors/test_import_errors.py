@@ -124,8 +124,7 @@ def test_architecture(tiny: GgufFile) -> None:
     with pytest.raises(ModelError) as caught:
         import_gguf(file, None)
     assert str(caught.value) == (
-        "tiny.gguf: architecture 'mamba' (general.architecture) is not supported; "
-        "supported: llama"
+        "tiny.gguf: architecture 'mamba' (general.architecture) is not supported; supported: llama"
     )
     file = Changed(tiny, {"llama.block_count": None})
     with pytest.raises(ModelError, match=r"^tiny\.gguf: metadata 'llama\.block_count' is missing"):

@@ -6,36 +6,14 @@ the reason that the error names, and the line it marks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from passes.ir.expr import Var, index
-from passes.ir.loop.nodes import For, Function
 from passes.ir.loop.parse import parse_function
-from passes.ir.loop.text import Listing
-from passes.schedule.schedule import Schedule, replay
+from passes.schedule.schedule import replay
 from passes.schedule.trace import Instruction, Trace
-from passes.schedule.tree import ScheduleError, statements
-
-HEAD = "x: f32[n], y: f32[n], a: f32[n, 8], *, n: dim[1, 64]"
-
-
-def program(body: str, head: str = HEAD) -> Function:
-    lines = "".join(f"    {line}\n" for line in body.strip("\n").splitlines())
-    return parse_function(f"def f({head}):\n{lines}")
-
-
-class Steps:
-    """The schedule of a case; `steps.i` is the loop whose variable is called i."""
-
-    def __init__(self, function: Function) -> None:
-        self.s = Schedule(function)
-
-    def __getattr__(self, name: str) -> Var:
-        loops = [x for x in statements(self.s.function) if isinstance(x, For)]
-        return next(x.var for x in loops if x.var.name == name)
-
+from passes.schedule.tree import ScheduleError
+from tests.unit.schedule.steps import Case, Steps, check_refusal, program
 
 COPY = """
 for i in range(n):
@@ -199,21 +177,6 @@ for i in range(n):
                 y[w] = f32(0.0)
             y[w] = y[w] + t[w, p]*a[w, p]
 """
-UNEVEN = """
-for i in range(n):
-    y[i] = x[i]
-"""
-READS_EXTENT = """
-for i in range(n):
-    for k in range(cast(ids[i], index)):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[v]
-"""
-IDS = "ids: i32[n], x: f32[n], y: f32[n], *, n: dim[1, 64]"
 USED_EARLY = """
 for i in range(n):
     with block("before"):
@@ -227,47 +190,33 @@ for i in range(n):
                 y[v] = f32(0.0)
             y[v] = y[v] + a[v, u]
 """
-DOTS = "w: u8[8], q: i8[8], y: i32[1]"
-DOT = """
-for k in range(2):
-    for b in range(4):
-        with block("dot"):
-            u = reduce(8, k*4 + b)
-            with init():
-                y[0] = i32(0)
-            y[0] = y[0] + cast(w[u], i32)*cast(q[7 - u], i32)
-"""
-BUFFER = """
-t = alloc(f32[n, 8])
-for i in range(n):
-    for j in range(8):
-        with block("fill"):
-            v = spatial(n, i)
-            u = spatial(8, j)
-            t[v, u] = x[v]
-for l in range(n):
-    with block("use"):
-        w = spatial(n, l)
-        y[w] = t[w, 0]
-"""
-OUTPUT_READ = SUM + """
+OUTPUT_READ = (
+    SUM
+    + """
 for l in range(n):
     with block("copy"):
         w = spatial(n, l)
         x[w] = y[w]
 """
-TWO_READERS = TWO + """
+)
+TWO_READERS = (
+    TWO
+    + """
 for l in range(n):
     with block("three"):
         u = spatial(n, l)
         x[u] = t[u]
 """
-TWO_WRITERS = TWO + """
+)
+TWO_WRITERS = (
+    TWO
+    + """
 for l in range(n):
     with block("over"):
         u = spatial(n, l)
         t[u] = x[u]
 """
+)
 BACKWARDS = """
 t = alloc(f32[n])
 for i in range(n):
@@ -290,7 +239,6 @@ for r in range(2):
 """
 FOREIGN = Var("zz", 99)
 
-Case = tuple[Function, Callable[[Steps], object], str, str, str]
 CASES: dict[str, Case] = {
     "no loop": (program(COPY), lambda t: t.s.split(FOREIGN, 2),
         "split of loop zz99", "there is no such loop", ""),
@@ -300,12 +248,6 @@ CASES: dict[str, Case] = {
         "set_scope of buffer 'nothing'", "0 buffers match", ""),
     "split by zero": (program(COPY), lambda t: t.s.split(t.i, 0),
         "split of loop i3", "factor 0 is less than 1", "for i3 in range(n):"),
-    "split unguarded": (program(UNEVEN), lambda t: t.s.split(t.i, 4),
-        "split of loop i3", "factor 4 may not divide its extent n, and a statement outside any"
-        " block cannot be guarded", "for i3 in range(n):"),
-    "split reads": (program(READS_EXTENT, IDS), lambda t: t.s.split(t.i, 4),
-        "split of loop i3", "factor 4 may not divide its extent n, and the extent of loop k4"
-        " reads memory at it", "for i3 in range(n):"),
     "fuse apart": (program(TWO), lambda t: t.s.fuse(t.i, t.j),
         "fuse of loops i4, j6", "they are not perfectly nested", "for i4 in range(n):"),
     "fuse triangle": (program(TRIANGLE), lambda t: t.s.fuse(t.i, t.k),
@@ -483,26 +425,9 @@ CASES: dict[str, Case] = {
     "reindex growing": (program(STAGED), lambda t: t.s.reindex_cache_read("sum", 0, "local"),
         "reindex_cache_read of block 'sum'", "loop i4 around it stores to 't3'",
         'with block("sum"):'),
-    "tensorize unknown": (program(DOT, DOTS), lambda t: t.s.tensorize(t.b, "fma"),
-        "tensorize of loop b4 by 'fma'", "there is no such intrinsic; known: dot4_u8_i8,"
-        " dot4_u8_i8_words", "for b4 in range(4):"),
-    "tensorize outer": (program(DOT, DOTS), lambda t: t.s.tensorize(t.k, "dot4_u8_i8"),
-        "tensorize of loop k3 by 'dot4_u8_i8'", "no block stands directly inside it",
-        "for k3 in range(2):"),
     "tensorize extent": (program(SUM), lambda t: t.s.tensorize(t.k, "dot4_u8_i8"),
         "tensorize of loop k4 by 'dot4_u8_i8'", "its extent is 8, the instruction's 4",
         "for k4 in range(8):"),
-    "tensorize backwards": (program(DOT, DOTS), lambda t: t.s.tensorize(t.b, "dot4_u8_i8"),
-        "tensorize of loop b4 by 'dot4_u8_i8'", "its body does not store acc + cast(u8) * cast(i8)"
-        " of contiguous operands", "for b4 in range(4):"),
-    "tensorize spread": (program(DOT.replace("k*4 + b", "b*2 + k"), DOTS),
-        lambda t: t.s.tensorize(t.b, "dot4_u8_i8"),
-        "tensorize of loop b4 by 'dot4_u8_i8'", "it is not the innermost part of one reduce"
-        " iterator", "for b4 in range(4):"),
-    "layout meets": (
-        program(BUFFER), lambda t: t.s.transform_layout("t3", lambda i: (i[0], i[1] // 2)),
-        "transform_layout of buffer 't3'", "two elements may meet in one place of (i-1, i-2//2)",
-        "t3 = alloc(f32[n, 8])"),
     "partition none": (program(TWO), lambda t: t.s.loop_partition([t.i, t.i], index(1)),
         "loop_partition of loops i4, i4", "every loop is to be named once",
         "for i4 in range(n):"),
@@ -538,17 +463,7 @@ CASES: dict[str, Case] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_refusal(name: str) -> None:
-    function, step, place, reason, marked = CASES[name]
-    steps = Steps(function)
-    with pytest.raises(ScheduleError) as error:
-        step(steps)
-    first, *shown = str(error.value).split("\n")
-    assert first == f"{place} in 'f': {reason}"
-    assert error.value.primitive == place.split(" of ")[0]
-    carets = [k for k, line in enumerate(shown) if line.endswith("^")]
-    pointed = [shown[k - 1].split("|")[1].strip() for k in carets]
-    assert len(pointed) == bool(marked)
-    assert all(line.startswith(marked) for line in pointed)
+    check_refusal(CASES[name])
 
 
 def test_whole_message() -> None:
@@ -558,12 +473,12 @@ def test_whole_message() -> None:
     assert str(error.value) == (
         "merge of loops i4, j6 in 'f': what the second needs may come from a later iteration of"
         " the first, in buffer 't3'\n"
-        " 4 |         with block(\"one\"):\n"
+        ' 4 |         with block("one"):\n'
         " 5 |             v5 = spatial(n, i4)\n"
         " 6 |             t3[v5] = x0[v5]\n"
         " 7 |     for j6 in range(n):\n"
         "   |     ^^^^^^^^^^^^^^^^^^^\n"
-        " 8 |         with block(\"two\"):\n"
+        ' 8 |         with block("two"):\n'
         " 9 |             w7 = spatial(n, j6)\n"
         "10 |             y1[w7] = t3[min(w7 + 1, n - 1)]"
     )
@@ -576,4 +491,3 @@ def test_a_refused_step_leaves_no_trace() -> None:
         steps.s.merge(steps.i, steps.j)
     assert steps.s.function is before
     assert len(steps.s.trace) == 0
-    assert str(Listing(steps.s.function)) == str(Listing(before))

@@ -73,9 +73,7 @@ class Maker:
         return Case(call, self.values, self.dims)
 
 
-def random_blocks(
-    rng: np.random.Generator, type_name: str, rows: int, columns: int
-) -> np.ndarray:
+def random_blocks(rng: np.random.Generator, type_name: str, rows: int, columns: int) -> np.ndarray:
     """Random bytes of a quantised matrix whose half-precision members are small numbers."""
     format = block_format(type_name)
     blocks = rows * columns // format.block

@@ -35,7 +35,7 @@ class _Rounding:
         self.matrix = matrix
 
     @property
-    def T(self) -> _Rounding:  # noqa: N802
+    def T(self) -> _Rounding:
         return self
 
     def __rmatmul__(self, x: Floats) -> Floats:

@@ -153,7 +153,7 @@ def _region(
     if base is None or top is None:
         return everything
     size = upper_bound(top - base + 1, env)
-    if size is None or (whole is not None and size >= whole):
+    if size is None or (whole is not None and size > whole):
         return everything
     return _Region(base, max(size, 1))
 

@@ -67,9 +67,7 @@ def _fail(node: ast.AST, message: str) -> NoReturn:
 
 
 class _Reader:
-    def __init__(
-        self, storages: Mapping[str, Storage], functions: Mapping[str, Function]
-    ) -> None:
+    def __init__(self, storages: Mapping[str, Storage], functions: Mapping[str, Function]) -> None:
         self.storages, self.functions = storages, functions
         self.dims: dict[str, Dim] = {}
         self.values: dict[str, Value] = {}
@@ -138,7 +136,7 @@ class _Reader:
             _fail(node, "an attribute is written 'name=value'")
         if name in ("weight", "state"):
             if len(node.args) != 1 or attrs or len(types) != 1:
-                _fail(node, f"it is written {name}(\"name\"), of one type")
+                _fail(node, f'it is written {name}("name"), of one type')
             kind = Weight if name == "weight" else State
             return kind(self.string(node.args[0]), types[0])
         if name == "call_loops":

@@ -120,9 +120,7 @@ def _readers(
     return readers
 
 
-def _reaches(
-    needs: dict[Operation, list[Operation]], start: Operation, target: Operation
-) -> bool:
+def _reaches(needs: dict[Operation, list[Operation]], start: Operation, target: Operation) -> bool:
     """True if `start` needs `target` directly or through others."""
     seen, stack = {start}, [start]
     while stack:

@@ -103,9 +103,6 @@ def _check(
         raise refuse(f"the loop's extent {print_expr(at.extent)} is not the same everywhere")
     if driving(block, "reduce") & kept:
         raise refuse("a loop drives a reduce iterator and another one")
-    lanes = {it.var for it in block.iters if it.kind == "reduce"}
-    if any(free_vars(i) & lanes for i in combiner.indices):
-        raise refuse("it stores at a reduce iterator")
     stores = [a for a in accesses(function.body) if a.is_store and a.block is block]
     again = restarting_loop(block, loops, stores, known)
     if again is not None:

@@ -114,6 +114,20 @@ def f(x: f32[n, 64], y: f32[n, 64], *, n: dim[1, 64]):
     expect(compact, before, after)
 
 
+def test_a_tile_as_large_as_the_whole_shrinks_too() -> None:
+    before = """
+def f(x: f32[n], y: f32[n], *, n: dim[1, 8]):
+    t = alloc(f32[n], scope="register")
+    for io in range(n//8):
+        for i in unrolled(8):
+            t[io*8 + i] = x[io*8 + i]
+        for i in unrolled(8):
+            y[io*8 + i] = t[io*8 + i]
+"""
+    after = before.replace("alloc(f32[n]", "alloc(f32[8]").replace("t[io*8 + i]", "t[i]")
+    expect(compact, before, after)
+
+
 def test_what_is_carried_between_iterations_is_kept() -> None:
     text = """
 def f(x: f32[8, 4], y: f32[8, 4]):

@@ -34,7 +34,12 @@ def no_weights(weight: Weight) -> Operand:
 def run(f: GraphFunction, new: np.ndarray, m: int, **more: object) -> tuple[dict, dict]:
     dims = {"n": new.shape[1], "m": m}
     return interpret(
-        f, {"new": new}, dims=dims, operators=OPERATORS, weights=no_weights, **more  # type: ignore
+        f,
+        {"new": new},
+        dims=dims,
+        operators=OPERATORS,
+        weights=no_weights,
+        **more,  # type: ignore
     )
 
 

@@ -60,7 +60,7 @@ def wrong(name: str, *inputs: Value, **attrs: object) -> str:
 
 def test_what_is_refused() -> None:
     a = x(F32, N, 4)
-    assert wrong("mattmul", a) .startswith("unknown operator 'mattmul'; known: add, sub, ")
+    assert wrong("mattmul", a).startswith("unknown operator 'mattmul'; known: add, sub, ")
     assert wrong("add", a) == "add: takes a, b; 1 inputs are given"
     assert wrong("rms_norm", a, x(F32, 4)) == "rms_norm: attribute 'eps' is missing"
     assert wrong("softmax", a, eps=1) == "softmax: unknown attribute 'eps'; it has none"

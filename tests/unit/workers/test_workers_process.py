@@ -118,9 +118,7 @@ def test_stop_all_ends_what_other_threads_wait_for(bench: Bench) -> None:
 
     def wait() -> None:
         try:
-            bench.run(
-                "def run(*, out, inputs, progress):\n    progress(0.5, 'on'); time.sleep(60)"
-            )
+            bench.run("def run(*, out, inputs, progress):\n    progress(0.5, 'on'); time.sleep(60)")
         except WorkerError as error:
             failures.append(error)
 
