@@ -68,7 +68,6 @@ def run(
     ]
     written = json.dumps({"format": FORMAT, **common}, indent=1, ensure_ascii=False)
     (out / "codegen.json").write_bytes(written.encode() + b"\n")
-    progress(1.0, "done")
 
 
 def _facts(library: Library, threads: int) -> dict[str, Any]:

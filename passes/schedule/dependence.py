@@ -93,7 +93,7 @@ def never_meet(
 def differ(indices: tuple[Expr, ...], axes: Sequence[Var], known: Ranges) -> bool:
     """Whether no two different values of `axes` give the same indices.
 
-        (j // 16, i, j % 16)  for  (i, j)
+    (j // 16, i, j % 16)  for  (i, j)
     """
     left = set(axes)
     while left:
@@ -234,9 +234,7 @@ def _apart_in_parts(
     r = Var("r", -10_000_000 - splits, var.dtype)
     parts: dict[Var, Expr] = {var: q * width + r}
     top = env[var][1]
-    split = {
-        v: (substitute(lo, parts), substitute(hi, parts)) for v, (lo, hi) in env.items()
-    }
+    split = {v: (substitute(lo, parts), substitute(hi, parts)) for v, (lo, hi) in env.items()}
     del split[var]
     split[q], split[r] = (zero, top // width), (zero, width - 1)
     facts = tuple([(v, lo, hi) for v, (lo, hi) in split.items()])

@@ -89,9 +89,7 @@ def _spelled(access: Access) -> str:
     return f"{name_of(access.buffer)}[{at or '()'}]"
 
 
-def _iteration_private(
-    loop: For, buffer: Buffer, inside: Sequence[Access], known: Ranges
-) -> bool:
+def _iteration_private(loop: For, buffer: Buffer, inside: Sequence[Access], known: Ranges) -> bool:
     """Whether each iteration reads of a private buffer only what it stored itself."""
     mine = [a for a in inside if a.buffer is buffer]
     free, stored = inner_loops(loop), written(loop.body)

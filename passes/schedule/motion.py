@@ -43,9 +43,7 @@ def _check(
     known: Ranges,
 ) -> None:
     name = name_of(read.buffer)
-    depth = next(
-        k for k, (a, b) in enumerate(zip(read.path, reader.path, strict=False)) if a != b
-    )
+    depth = next(k for k, (a, b) in enumerate(zip(read.path, reader.path, strict=False)) if a != b)
     (parent, mine), (other, theirs) = read.path[depth], reader.path[depth]
     if parent is not other or not isinstance(parent, Seq) or mine > theirs:
         raise refuse(f"it reads '{name}', which changes, and a consumer comes before it")

@@ -49,8 +49,8 @@ class Trace:
     def as_python(self) -> str:
         """The steps as calls of `Schedule`; run with `s = Schedule(function)`, they repeat it.
 
-            i8, i9 = s.split(i2, 4)
-            s.parallel(i8)
+        i8, i9 = s.split(i2, 4)
+        s.parallel(i8)
         """
         known: set[Var] = set()
         lines: list[str] = []

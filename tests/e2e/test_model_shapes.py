@@ -107,10 +107,10 @@ QUICK = {("odd extents", "f32"), ("odd vocabulary and feed forward", "int8")}
 )
 def test_shapes(tmp_path: Path, name: str, compute: str) -> None:
     quick = (name, compute) in QUICK
-    levels = (best_level(),) if quick else LEVELS
-    check_model(tmp_path, SHAPES[name], compute, levels)
+    levels, entries = ((best_level(),), ("score",)) if quick else (LEVELS, ("score", "decode"))
+    check_model(tmp_path, SHAPES[name], compute, levels, entries)
 
 
-@pytest.mark.parametrize("compute", ["int8"])
-def test_levels_agree(tmp_path: Path, compute: str) -> None:
-    check_model(tmp_path, TinyLlama(layers=1), compute, LEVELS, ("score",))
+def test_the_level_without_dot_products(tmp_path: Path) -> None:
+    """The oldest level on whatever machine this is; others take their best."""
+    check_model(tmp_path, TinyLlama(layers=1), "int8", LEVELS[-1:], ("score",))

@@ -94,9 +94,7 @@ def _store_of(refuse: Refusal, block: Block) -> Store:
     return store
 
 
-def _check_kept(
-    refuse: Refusal, function: Function, block: Block, kept: frozenset[Var]
-) -> None:
+def _check_kept(refuse: Refusal, function: Function, block: Block, kept: frozenset[Var]) -> None:
     """Loops around both old and new place may drive ordered iterators if each of their
     iterations computes all that is read in it."""
     if not kept & driving(block, "reduce", "ordered"):

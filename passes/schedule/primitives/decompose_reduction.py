@@ -144,7 +144,5 @@ def _init_nest(
     bindings = tuple([substitute(e, fresh) for _, e in kept])
     body: Stmt = Block(label, iters, bindings, substitute(block.init, inner), None, asked)
     for one in reversed(copied):
-        body = For(
-            fresh[one.var], substitute(one.extent, fresh), body, one.kind, one.annotations
-        )
+        body = For(fresh[one.var], substitute(one.extent, fresh), body, one.kind, one.annotations)
     return body

@@ -13,9 +13,9 @@ from passes.schedule.tree import Refusal, fresh_ordinal, get_loop, replace, spel
 def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
     """One loop over the product of two perfectly nested ones of the same kind.
 
-        for i in range(n):
-            for j in range(4): s(i, j)
-        → for i_j in range(n*4): s(i_j // 4, i_j % 4)
+    for i in range(n):
+        for j in range(4): s(i, j)
+    → for i_j in range(n*4): s(i_j // 4, i_j % 4)
     """
     at = get_loop(function, outer, "fuse")
     inside = at.body

@@ -83,9 +83,7 @@ def _suffix(function: Function, group: Sequence[For]) -> str:
     return suffix
 
 
-def _check_point(
-    refuse: Refusal, function: Function, group: Sequence[For], point: Expr
-) -> None:
+def _check_point(refuse: Refusal, function: Function, group: Sequence[For], point: Expr) -> None:
     extent = group[0].extent
     for loop in group[1:]:
         if not prove(loop.extent.equal(extent)):

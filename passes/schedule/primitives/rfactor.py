@@ -169,9 +169,7 @@ class _Parts:
         target = self.combiner.target
         place = tuple([substitute(i, own) for i in self.combiner.indices])
         value = self.combiner.combine(Load(target, place), Load(self.partial, (*place, inner)))
-        iters = [
-            it.replace(var=own[it.var], extent=substitute(it.extent, own)) for it, _ in kept
-        ]
+        iters = [it.replace(var=own[it.var], extent=substitute(it.extent, own)) for it, _ in kept]
         body: Stmt = Block(
             self.block.label,
             (*iters, BlockIter(inner, self.at.extent, "reduce")),

@@ -43,9 +43,7 @@ def test_computes_what_the_graph_means(native: Native, threads: int) -> None:
     state, past = {}, 0
     for n in (5, 1, 1, 7, 1, 1):
         tokens = rng.integers(0, VOCABULARY, (1, n)).astype(np.int32)
-        wanted, state = expected(
-            small_model(), {"tokens": tokens}, {"n": n, "m": past}, state
-        )
+        wanted, state = expected(small_model(), {"tokens": tokens}, {"n": n, "m": past}, state)
         np.testing.assert_allclose(
             run(native, context, tokens, past), wanted["out"], rtol=1e-4, atol=1e-5
         )
@@ -109,8 +107,6 @@ def test_facts_for_the_manifest(native: Native) -> None:
 
 
 def test_equal_libraries_have_equal_text() -> None:
-    texts = [
-        library_text(plan_library([kernels_of(small_model())], OPERATORS)) for _ in range(2)
-    ]
+    texts = [library_text(plan_library([kernels_of(small_model())], OPERATORS)) for _ in range(2)]
     assert texts[0] == texts[1]
     assert str(Path.cwd()) not in texts[0]

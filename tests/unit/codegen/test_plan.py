@@ -104,9 +104,7 @@ def chain(*shapes: tuple[Expr, ...]) -> ArenaPlan:
     """A launch after the other, each reading what the last one wrote."""
     buffers = [Buffer("t", i, shape, F32) for i, shape in enumerate(shapes)]
     launches = [Launch("k0", (), (buffers[0],))]
-    launches += [
-        Launch("k1", (), (a, b)) for a, b in pairwise(buffers)
-    ]
+    launches += [Launch("k1", (), (a, b)) for a, b in pairwise(buffers)]
     function = Function("f", (N, M), (), tuple(buffers), seq(*launches))
     return plan_arena(insert_barriers(function, KERNELS), [ASSUMPTION])
 

@@ -161,9 +161,7 @@ def _near_reader(r: Random, s: Schedule, label: str, loop: Var) -> Var:
     """A loop around a block that reads what the block stores, if there is one."""
     block = get_block(s.function, label, "test")
     readers = [
-        b.label
-        for b in blocks_in(s.function.body)
-        if b is not block and loaded(b) & written(block)
+        b.label for b in blocks_in(s.function.body) if b is not block and loaded(b) & written(block)
     ]
     around = s.loops(r.choice(readers)) if readers else []
     return r.choice(around) if around else loop
