@@ -11,17 +11,12 @@ from passes.ir.module import Module
 from passes.ops import OPERATORS
 from passes.plugins import load
 
+# What both ways of computing share comes before and after what the integer path adds.
+_BEFORE = ("combine_products", "pad_products")
+_AFTER = ("pack_weights", "attention_tiles", "fuse_calls", "state_layout")
 CHAINS = {
-    "int8": (
-        "combine_products",
-        "quantise_activations",
-        "half_caches",
-        "pack_weights",
-        "attention_tiles",
-        "fuse_calls",
-        "state_layout",
-    ),
-    "f32": ("combine_products", "pack_weights", "attention_tiles", "fuse_calls", "state_layout"),
+    "int8": (*_BEFORE, "quantise_activations", "half_caches", *_AFTER),
+    "f32": (*_BEFORE, *_AFTER),
 }
 
 

@@ -86,7 +86,14 @@ def half_split_rows(rows: int, heads: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(pairs.swapaxes(1, 2)).ravel()
 
 
-TRANSFORMS = {"half_split": half_split_rows}
+def padded_rows(rows: int, total: int) -> NDArray[np.int64]:
+    """The order that repeats the last row until there are `total`. Raises IRError for fewer."""
+    if total < rows:
+        raise IRError(f"{rows} rows cannot be padded to {total}")
+    return np.minimum(np.arange(total), rows - 1)
+
+
+TRANSFORMS = {"half_split": half_split_rows, "padded": padded_rows}
 
 
 def transformed(fields: Sequence[Array], transforms: Sequence[Transform]) -> tuple[Array, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from passes.ir.arith import prove
 from passes.ir.dtypes import F32, INDEX
 from passes.ir.expr import Expr, cast, index, maximum, minimum
-from passes.ir.graph.nodes import Apply, TensorType
+from passes.ir.graph.nodes import Apply, Attr, TensorType
 from passes.ir.graph.operator import AttrMap, Operator, Types
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
@@ -61,17 +62,22 @@ class Matmul(Operator):
 class Gather(Operator):
     """Rows of a table [V, D] (any float, or quantised) by id: ids i32 [..] -> f32 [.., D].
 
-    An id outside 0 .. V - 1 takes the nearest row, so that no id can reach other memory.
+    An id outside 0 .. V - 1 takes the nearest row, so that no id can reach other memory. Where
+    the attribute `rows` is not 0, only that many of the table's rows count.
     """
 
     name = "gather"
     operands = ("table", "ids")
+    attributes: ClassVar[Mapping[str, Attr | None]] = {"rows": 0}
 
     def infer(self, inputs: Types, attrs: AttrMap) -> tuple[TensorType, ...]:
         table, ids = inputs
         self.require(len(table.shape) == 2, "takes a table [V, D]", table)
         self.require(table.dtype.is_float, "takes a table of floats", table)
         self.require(ids.dtype.is_int and ids.storage is None, "takes integer ids", ids)
+        rows = self.integer(attrs, "rows")
+        fits = prove(table.shape[0] >= rows) and rows >= 0
+        self.require(fits, f"takes a table of at least {rows} rows", table)
         return (tensor(F32, *ids.shape, table.shape[1]),)
 
     def numpy(
@@ -81,7 +87,8 @@ class Gather(Operator):
         shapes: Sequence[tuple[int, ...]],
     ) -> tuple[Array, ...]:
         table, ids = inputs[0], np.asarray(inputs[1])
-        rows = np.clip(ids.astype(np.int64).ravel(), 0, table.shape[0] - 1)
+        last = (attrs["rows"] or table.shape[0]) - 1
+        rows = np.clip(ids.astype(np.int64).ravel(), 0, last)
         if isinstance(table, QuantisedArray):
             return (table.decoded(rows).reshape(shapes[0]),)
         return (table[rows].astype(np.float32).reshape(shapes[0]),)
@@ -96,11 +103,11 @@ class Gather(Operator):
         (table, ids), (out,) = inputs, outputs
         assert isinstance(ids, Buffer)
         row = element(table)
-        last = table.shape[0] - 1
+        last = (self.integer(dict(call.attrs), "rows") or table.shape[0]) - 1
 
         def value(*at: Expr) -> Expr:
             wanted = cast(load(ids, *at[:-1]), INDEX)
-            return cast(row(minimum(maximum(wanted, index(0)), last), at[-1]), F32)
+            return cast(row(minimum(maximum(wanted, index(0)), index(last)), at[-1]), F32)
 
         b.map(out, value, label=self.name)
 

@@ -134,11 +134,11 @@ def dtype_of(name: str) -> DType:
     return DType(name)
 
 
-def gather(kind: str) -> Make:
+def gather(kind: str, rows: int = 0) -> Make:
     def make(rng: np.random.Generator) -> Case:
         m = Maker(rng)
         table = m.tensor(F32, 7, 64) if kind == "F32" else m.quantised(kind, 7, 64)
-        return m.case(apply("gather", table, m.tensor(I32, 2, N)))
+        return m.case(apply("gather", table, m.tensor(I32, 2, N), rows=rows))
 
     return make
 
@@ -226,6 +226,7 @@ CASES: dict[str, Make] = {
         for kind in ("F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q6_K")
     },
     **{f"gather {kind}": gather(kind) for kind in ("F32", "Q8_0")},
+    "gather of the first rows": gather("F32", rows=2),
     **{f"quantise_blocks {sums}": quantise(sums) for sums in (16, 32, 64)},
     **{
         f"matmul_q {kind} {sums}": matmul_q(kind, sums)

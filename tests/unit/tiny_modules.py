@@ -19,7 +19,7 @@ from tests.reference.tiny_gguf import TinyLlama, write_tiny_gguf
 
 # Formats with offsets and without, of 4 and 8 bits, a plain one; extents of whole panels and not.
 MODEL = TinyLlama(
-    layers=1, dim=32, heads=4, kv_heads=2, ffn=64, vocab=288,
+    layers=1, dim=32, heads=4, kv_heads=2, ffn=64, vocab=300,
     types={"token_embd": "Q8_0", "attn_q": "Q4_1", "attn_k": "Q4_1", "attn_v": "Q4_1",
            "attn_output": "Q5_0", "ffn_gate": "Q4_0", "ffn_up": "Q4_0", "ffn_down": "F16"},
 )  # fmt: skip

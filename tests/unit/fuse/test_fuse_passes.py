@@ -11,8 +11,10 @@ import pytest
 
 from passes.chain import Pass
 from passes.fuse.pack import PackedSource, PackWeights
+from passes.fuse.pad import PadProducts
 from passes.fuse.panel import FORMATS
 from passes.fuse.stage import CHAINS
+from passes.ir.expr_text import print_expr
 from passes.ir.graph.nodes import Apply, CallLoops, Weight
 from passes.ir.module import Module
 from passes.ir.node import postorder
@@ -95,6 +97,21 @@ def test_everything_is_a_kernel_in_the_end(steps: list[tuple[str, Module, np.nda
         operations = [n for n in postorder(graph) if isinstance(n, Apply | CallLoops)]
         assert {n.op for n in operations if isinstance(n, Apply)} <= {"reshape"}
         assert sum(isinstance(n, CallLoops) for n in operations) < 16
+
+
+def test_products_fill_whole_panels(source: tuple[Module, Weights]) -> None:
+    """300 tokens are not whole panels of 16: their rows are padded, and cut off again."""
+    module = PadProducts().run(source[0])
+    module.verify(OPERATORS)
+    entry = module.weights["token_embd.weight"]
+    assert print_expr(entry.type.shape[0]) == "304"
+    calls = [n for n in postorder(module.graphs["decode"]) if isinstance(n, Apply)]
+    (looked_up,) = [call for call in calls if call.op == "gather"]
+    assert looked_up.attr("rows") == 300
+    products = [call for call in calls if call.op == "matmul"]
+    assert all(int(print_expr(call.type.shape[1])) % 16 == 0 for call in products)
+    results = dict(module.graphs["decode"].results)
+    assert print_expr(results["logits"].type.shape[1]) == "300"
 
 
 @pytest.mark.parametrize("compute", sorted(CHAINS))
