@@ -22,7 +22,7 @@ TEXT = """\
 def prefill(tokens: i32[1, n], *, n: dim[1, 512], m: dim[0, 1535]):
     assume(n + m <= 1536)
     v0: f32[7, 64](storage="Q4_1 [7, 64]") = weight("blk.0.w")
-    v1: f32[1, n, 64] = gather(v0, tokens)
+    v1: f32[1, n, 64] = gather(v0, tokens, rows=0)
     v2: f32[n, 64] = reshape(v1, shape=(n, 64))
     v3: (i8[n, 64], f32[n, 2], f32[n, 2]) = quantise_blocks(v2, sums=32)
     v4: f32[n, 7] = matmul_q(v3[0], v3[1], v3[2], v0)
