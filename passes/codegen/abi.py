@@ -118,7 +118,7 @@ def library_text(library: Library) -> str:
 
 def _emitted(name: str, kernel: Function) -> EmittedKernel:
     try:
-        return emit_kernel(lower(kernel.replace(name=kernel_symbol(name))))
+        return emit_kernel(lower(kernel).replace(name=kernel_symbol(name)))
     except IRError as error:
         raise IRError(f"kernel '{name}': {error}") from None
 

@@ -20,6 +20,7 @@ from passes.codegen.lower.trivial import drop_trivial_loops
 from passes.codegen.lower.unroll import unroll
 from passes.codegen.lower.vectorize import vectorize
 from passes.ir.loop.nodes import Function
+from passes.ir.loop.verify import verify_lowered
 
 LOWERING: tuple[tuple[str, Callable[[Function], Function]], ...] = (
     ("blocks", lower_blocks),
@@ -40,4 +41,5 @@ def lower(function: Function) -> Function:
     """All passes in order. Raises `IRError` where a schedule asks for what cannot be done."""
     for _, step in LOWERING:
         function = step(function)
+    verify_lowered(function)
     return function

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from passes.fuse.panel import ROWS
 from passes.ir.arith import free_vars
 from passes.ir.expr import Cast, Const, Expr, Mul, Var
-from passes.ir.loop.nodes import Block, For, Load, Scope, Store
-from passes.ir.loop.nodes import Function as Program
+from passes.ir.loop.nodes import Block, For, Function, Load, Scope, Store
 from passes.schedule.combiner import combiner_of
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block, loaded, written
@@ -33,8 +33,7 @@ from passes.search.defaults.shape import (
 )
 from passes.search.defaults.target import Target
 
-PANEL = 16
-_QUAD = 4
+_QUAD = 4  # codes that one dot-product lane takes
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Product:
     weight: int
 
 
-def schedule(function: Program, target: Target) -> Schedule | None:
+def schedule(function: Function, target: Target) -> Schedule | None:
     """None unless the function is products [rows, N] of whole panels and one map that ends it."""
     s = Schedule(function)
     inline_maps(s)
@@ -57,7 +56,7 @@ def schedule(function: Program, target: Target) -> Schedule | None:
     loops = own_loops(s, last)
     products = _products(s, last)
     columns = constant(extent(s, loops[-1]))
-    if len(loops) != 2 or not products or columns is None or columns % PANEL:
+    if len(loops) != 2 or not products or columns is None or columns % ROWS:
         return None
     integer = products[0].dots is not None
     staged = [] if integer else [_stage_values(s, p) for p in products if not _is_dense(s, p)]
@@ -75,7 +74,7 @@ def schedule(function: Program, target: Target) -> Schedule | None:
 
 def tile_rows(target: Target, integer: bool) -> int:
     """Rows of a tile whose accumulators, and on the integer path dot products, fit in registers."""
-    vectors = PANEL // target.lanes
+    vectors = ROWS // target.lanes
     each = 2 * vectors if integer else vectors
     return max(1, min(8, (target.vector_registers - 8) // each))
 
@@ -161,7 +160,7 @@ def _tile(
     """Tiles one part of the rows; gives its loop over panels."""
     end = last + suffix
     row, column = own_loops(s, end)
-    panel, _ = s.split(column, PANEL)
+    panel, _ = s.split(column, ROWS)
     if height > 1:
         row, inner = s.split(row, height)
         s.reorder(panel, row, inner)
