@@ -1,7 +1,12 @@
 """Options of the test run, and how hypothesis draws its examples."""
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+# A shell's background jobs ignore Ctrl-C, and so would the programs that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples everywhere, however busy the machine; `--hypothesis-profile=default` explores.
 settings.register_profile("house", derandomize=True, deadline=None)

@@ -80,11 +80,16 @@ class Context:
         Raises CallError and changes nothing when the arguments do not fit.
         """
         facts = self._entry(entry)
+        self._check_open()  # before the lock: a thread that held it at a fork never frees it here
         with self._lock:
             self._check_open()
             checked = bind(facts, self.package.manifest, arguments, self.past)
+            # The call writes over what follows the past: should it be interrupted, that is gone.
+            kept = checked.dims.get(PAST, self.past)
+            replaced, self._cached[kept:] = self._cached[kept:], []
             code = _invoke(self.package.native, facts, self._handle, checked)
             if code:
+                self._cached += replaced
                 raise CallError(
                     f"{entry}: {self._message(code, checked.dims)} (native error {code})"
                 )

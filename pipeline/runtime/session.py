@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -34,6 +35,16 @@ class Settings(TypedDict, total=False):
     stop: Iterable[int]
 
 
+_KINDS = {
+    "tokens": (Integral, "an integer"),
+    "temperature": (Real, "a number"),
+    "top_k": (Integral, "an integer"),
+    "top_p": (Real, "a number"),
+    "seed": (Integral, "an integer"),
+    "stop": (Iterable, "token ids"),
+}
+
+
 class Session(Context):
     """A context that generates. One session is one conversation; each call continues it.
 
@@ -53,7 +64,13 @@ class Session(Context):
         self._pending = []
 
     def call(self, entry: str, /, **arguments: Any) -> dict[str, npt.NDArray[Any]]:
-        outputs = super().call(entry, **arguments)
+        past = self.past
+        try:
+            outputs = super().call(entry, **arguments)
+        finally:
+            # Even an interrupted call may have changed what the pending token follows.
+            if self.past != past:
+                self._pending = []
         self._pending = []
         return outputs
 
@@ -100,6 +117,7 @@ class Session(Context):
     ) -> Iterator[int]:
         manifest = self.package.manifest
         self._check_open()
+        _check_settings(settings)
         self._check_prompt(prompt, past, pending)
         count = settings.get("tokens", manifest.defaults.tokens)
         if count < 0:
@@ -203,6 +221,15 @@ def _pieces(stream: TextStream, tokens: Iterator[int]) -> Iterator[str]:
     for token in tokens:
         if piece := stream.push(token):
             yield piece
+
+
+def _check_settings(settings: Settings) -> None:
+    for name, value in settings.items():
+        if name not in _KINDS:
+            raise CallError(f"{name}: unknown setting of generation; known are {', '.join(_KINDS)}")
+        kind, words = _KINDS[name]
+        if not isinstance(value, kind):
+            raise CallError(f"{name}: expected {words}, found {value!r:.60}")
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -40,7 +40,18 @@ class Tokenizer:
         self._folder, self.facts = folder, facts
 
     def encode(self, text: str, *, start: bool = False) -> list[int]:
-        """text → token ids; `start` puts the model's beginning token first where it wants one."""
+        """text → token ids; `start` puts the model's beginning token first where it wants one.
+
+        Raises CallError for text that holds halves of surrogate pairs: Python keeps what it could
+        not decode, such as an argument of a command line, as these.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CallError(
+                f"the text has no Unicode character at place {error.start} "
+                f"({text[error.start]!a}); give it in UTF-8"
+            ) from None
         ids: list[int] = self._implementation.encode(text, add_special_tokens=False).ids
         if start and self.facts.add_bos and self.facts.bos is not None:
             return [self.facts.bos, *ids]

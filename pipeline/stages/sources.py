@@ -36,6 +36,7 @@ class Sources:
     def __init__(self, resolve: Resolver) -> None:
         self._resolve = resolve
         self._found: dict[str, SourceFile] = {}
+        self._failed: dict[str, BuildError] = {}
 
     def digest(self, source: Source, *, fetch: bool) -> str:
         """The digest of the file that is here, else the pinned one, else of the file fetched.
@@ -57,13 +58,21 @@ class Sources:
 
         Raises BuildError, or SourceMissing without `fetch`.
         """
+        if source.source in self._failed:
+            raise self._failed[source.source]
         if source.source not in self._found:
-            found = self._resolve(source.source, offline=not fetch)
+            try:
+                found = self._resolve(source.source, offline=not fetch)
+            except BuildError as error:
+                self._failed[source.source] = error  # the network may take minutes to say no
+                raise
             if source.pinned is not None and found.digest != source.pinned:
+                ours = source.source.startswith("pypi:")  # its file is a copy among our artifacts
+                cure = "remove that copy to fetch it again" if ours else "restore the file"
                 raise BuildError(
                     f"{source.source} is not the file that the recipe pins\n"
                     f"  pinned: {source.pinned}\n  found:  {found.digest} ({found.path})\n"
-                    "restore the file, or put the new digest into the recipe's model.digest"
+                    f"{cure}, or put the new digest into the recipe's model.digest"
                 )
             self._found[source.source] = found
         return self._found[source.source]

@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,8 +38,9 @@ def main(job_path: str) -> int:
     try:
         _call(job, _reporter(events))
     except Exception as error:
-        traceback.print_exc()
         _send(events, event="failed", reason=_reason(error, job["roots"]))
+        with suppress(OSError):  # a disk that is full has no room for this, either
+            traceback.print_exc()
         return 1
     _send(events, event="done", peak_bytes=_peak_bytes(), modules=_modules(job["roots"]))
     return 0

@@ -338,6 +338,39 @@ def test_a_prompt_longer_than_the_capacity(toy: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"temprature": 1},
+            "temprature: unknown setting of generation; known are tokens, temperature, top_k, "
+            "top_p, seed, stop",
+        ),
+        ({"tokens": 1.5}, "tokens: expected an integer, found 1.5"),
+        ({"tokens": -1}, "tokens: expected an integer from 0 on, found -1"),
+        ({"temperature": "hot"}, "temperature: expected a number, found 'hot'"),
+        ({"seed": None}, "seed: expected an integer, found None"),
+        ({"stop": 5}, "stop: expected token ids, found 5"),
+    ],
+)
+def test_settings(toy: Path, settings: dict[str, Any], message: str) -> None:
+    with Session(Package(toy)) as session:
+        for method in (session.generate, session.chat):
+            with pytest.raises(CallError) as raised:
+                method("a", **settings)
+            assert str(raised.value) == message
+
+
+def test_a_prompt_that_is_no_unicode(toy: Path) -> None:
+    with Session(Package(toy)) as session:
+        for method in (session.generate, session.chat):
+            with pytest.raises(CallError) as raised:
+                method("caf\udce9")
+            assert str(raised.value).startswith("the text has no Unicode character at place ")
+            assert str(raised.value).endswith(" ('\\udce9'); give it in UTF-8")
+        assert session.past == 0
+
+
+@pytest.mark.parametrize(
     ("module", "method", "message"),
     [
         (

@@ -19,7 +19,7 @@ from passes.codegen.emit.ssa import Scope, Ssa, Value, depth_of
 from passes.codegen.emit.types import memory_type, register_type
 from passes.codegen.emit.values import Values
 from passes.ir.arith import lower_bound
-from passes.ir.expr import Const, product
+from passes.ir.expr import Const, Max, product
 from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Seq, Stmt, Store
 from passes.ir.node import IRError
 
@@ -54,6 +54,7 @@ class _Kernel:
         self._effects = EffectTable()
         stored = self._effects.of(function.body).stored
         self._values = Values(self.ssa, stored)
+        self._live: frozenset[Slot] = frozenset()  # what is read after the statement at hand
 
     def text(self) -> str:
         arguments = [f"i64 %dim.{dim.name}" for dim in self.function.dims]
@@ -86,8 +87,7 @@ class _Kernel:
 
     def _stmt(self, stmt: Stmt) -> None:
         if isinstance(stmt, Seq):
-            for inner in stmt.stmts:
-                self._stmt(inner)
+            self._in_order(stmt)
         elif isinstance(stmt, Store):
             self._store(stmt)
         elif isinstance(stmt, For):
@@ -109,6 +109,16 @@ class _Kernel:
             kind = type(stmt).__name__
             raise IRError(f"'{self.function.name}' has a {kind} statement; lower it first")
 
+    def _in_order(self, stmt: Seq) -> None:
+        live = [self._live]
+        for inner in reversed(stmt.stmts):
+            effects = self._effects.of(inner)
+            live.append(effects.exposed | (live[-1] - effects.sure))
+        live.pop()
+        for inner in stmt.stmts:
+            self._live = live.pop()
+            self._stmt(inner)
+
     def _store(self, stmt: Store) -> None:
         value = self._values.of(stmt.value)
         if stmt.buffer.scope == "register":
@@ -129,6 +139,8 @@ class _Kernel:
         low = lower_bound(loop.extent, self._values.env)
         self._values.env[loop.var] = (0, loop.extent - 1)
         if loop.kind == "parallel":
+            if low is None or low < 0:  # shares of less than nothing would not be empty
+                extent = self._values.of(Max(loop.extent, Const(0, loop.extent.dtype)))
             start, stop = self._share(extent)
             self._branch(self._less(start, stop), lambda: self._loop(loop, start, stop), None)
         elif low is not None and low > 0:
@@ -155,7 +167,9 @@ class _Kernel:
         effects = self._effects.of(loop.body)
         head, leave = ssa.label("loop"), ssa.label("done")
         before = ssa.scopes[-1].block
-        carried = [slot for slot in effects.written if slot in effects.exposed]
+        # What an iteration may leave as it was is read after the loop, if not in the next one.
+        needed = effects.exposed | (self._live - effects.sure)
+        carried = [slot for slot in effects.written if slot in needed]
         initial = [self._values.slots.get(slot, Value("poison", 0)) for slot in carried]
         scope = Scope("loop", head, effects.stored, effects.barrier)
         self._values.memory.forget(effects.stored, effects.barrier)
@@ -166,7 +180,9 @@ class _Kernel:
         self._values.variables[loop.var] = counter
         phis = [Value(ssa.fresh(), depth) for _ in carried]
         self._values.slots.update(zip(carried, phis, strict=True))
+        live, self._live = self._live, self._live | effects.exposed
         self._stmt(loop.body)
+        self._live = live
         ssa.scopes.pop()
         self._values.settle()
         del self._values.variables[loop.var]

@@ -13,11 +13,13 @@ once: where it holds for all the vector runs, else the lanes one by one. What ha
 
 from __future__ import annotations
 
+from itertools import product
+
 from passes.codegen.lower.lanes import Lanes, NoVector
 from passes.codegen.lower.walk import NOTHING, Walk, branch, constant
 from passes.ir.arith import free_vars, linear, substitute
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import Add, And, Call, Expr, Le, Lt, Max, Min, Mul, Var, const
+from passes.ir.expr import Add, And, Call, Expr, Le, Lt, Max, Min, Mul, Ramp, Var, const
 from passes.ir.loop.nodes import For, Function, If, Load, Seq, Stmt, Store, seq
 from passes.ir.node import postorder
 
@@ -93,12 +95,26 @@ class _Vectorize(Walk):
             if position.dtype.lanes != lanes.count:
                 raise NoVector
             position = self.simplified(position)
+            if _own(stmt) in _loads(stmt.value) and not self._are_apart(lanes, stmt.indices[0]):
+                raise NoVector
             return Store(stmt.buffer, (position,), self.simplified(lanes.wide(stmt.value)))
         if not lanes.varies(stmt.value):
             if _own(stmt) in _loads(stmt.value):
                 raise NoVector
             return stmt
         return self._reduction(lanes, stmt)
+
+    def _are_apart(self, lanes: Lanes, position: Expr) -> bool:
+        """True if no two lanes have the same position."""
+        if isinstance(lanes.of(position), Ramp):
+            return True
+        digits = product(*[range(extent) for _, extent in lanes.axes])
+        places = [
+            substitute(position, {v: const(d) for (v, _), d in zip(lanes.axes, lane, strict=True)})
+            for lane in digits
+        ]
+        offsets = {constant(self.simplified(place - places[0])) for place in places}
+        return None not in offsets and len(offsets) == lanes.count
 
     def _reduction(self, lanes: Lanes, stmt: Store) -> Stmt:
         """`s = s op f(lane)` → `s = s op reduce_op(f of all lanes)`."""

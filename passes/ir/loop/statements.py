@@ -187,13 +187,15 @@ class Statements:
 
     def _let(self, stmt: Block | If) -> Let:
         ev = self.evaluator
+        none = ev.roots([])
         if isinstance(stmt, If):
-            return Let(None, ev.compile(stmt.cond), [], ev.roots([]), ev.roots([]), [])
-        predicate = ev.compile(stmt.predicate) if stmt.predicate is not None else None
+            return Let(None, ev.compile(stmt.cond, wide=True), [], none, none, [])
+        predicate = ev.compile(stmt.predicate, wide=True) if stmt.predicate is not None else None
         slots = [ev.slot(it.var) for it in stmt.iters]
         reduce = [ev.slot(it.var) for it in stmt.iters if it.kind == "reduce"]
-        extents = ev.roots([it.extent for it in stmt.iters])
-        return Let(stmt.label, predicate, slots, ev.roots(stmt.bindings), extents, reduce)
+        values = ev.roots(stmt.bindings, wide=True)
+        extents = ev.roots([it.extent for it in stmt.iters], wide=True)
+        return Let(stmt.label, predicate, slots, values, extents, reduce)
 
     def _misplaced(self, stmt: Block, frame: Frame) -> None:
         for it, binding in zip(stmt.iters, stmt.bindings, strict=True):

@@ -350,6 +350,46 @@ def rounded(x: f32[n], y: f32[n], z: i8[n], *, n: dim[1, 64]):
 """,
     {"n": 35},
 )
+_program(
+    "registers that some iterations keep",
+    """
+def kept(x: f32[4], y: f32[2], *, n: dim[0, 8]):
+    t = alloc(f32[2], scope="register")
+    t[0] = f32(0.0)
+    t[1] = f32(1.0)
+    for i in range(4):
+        if i == 1:
+            t[0] = x[i]
+        for j in range(n - i):
+            t[1] = x[i]
+    y[0] = t[0]
+    y[1] = t[1]
+""",
+    {"n": 0},
+    {"n": 2},
+)
+_program(
+    "lanes that update the same elements",
+    """
+def meeting(x: f32[24], a: f32[6], b: f32[6], c: f32[24]):
+    for i in vectorized(24):
+        a[i//4] = a[i//4] + x[i]
+    for i in vectorized(24):
+        b[i%6] = max(b[i%6], x[i])
+    for i in vectorized(24):
+        c[i%6*4 + i//6] = c[i%6*4 + i//6] + x[i]
+""",
+)
+_program(
+    "parallel loops of less than nothing",
+    """
+def few(x: f32[n], y: f32[n], *, n: dim[1, 64]):
+    for i in parallel(n - 4):
+        y[i] = x[i]
+""",
+    {"n": 2},
+    {"n": 9},
+)
 DOT = """
 def dot(w: u8[3, 16, 4], x: i8[3, 2, 4], y: i32[2, 16]):
     t = alloc(i32[2, 16], scope="register")

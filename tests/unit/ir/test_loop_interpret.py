@@ -161,6 +161,20 @@ def test_predicated_reduction():
 
 
 @pytest.mark.usefixtures("both_ways")
+def test_conditions_may_read_memory():
+    text = """
+def keep(x: i32[n, 4], least: i32[n], y: i32[n, 4], *, n: dim[1, 64]):
+    for i in range(n):
+        for j in range(4):
+            if least[i] <= x[i, j]:
+                y[i, j] = x[i, j]
+"""
+    x, least = RANDOM.integers(0, 9, (5, 4), np.int32), np.arange(2, 7, dtype=np.int32)
+    (*_, y) = run(text, {"n": 5}, x, least, np.full((5, 4), -1, np.int32))
+    assert (y == np.where(least[:, None] <= x, x, -1)).all()
+
+
+@pytest.mark.usefixtures("both_ways")
 def test_integers_wrap_and_shift_by_their_type():
     text = """
 def f(x: i8[8], u: u8[8], y: i8[8], z: u8[8], w: i32[8]):

@@ -1,14 +1,16 @@
 """Entry points called with numpy arrays."""
 
 import os
+import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import toy_package
 
-from pipeline.runtime import CallError, Package, PackageError, Session
+from pipeline.runtime import CallError, Package, PackageError, Session, context
 
 
 def checksum(outputs: dict[str, np.ndarray]) -> float:
@@ -76,6 +78,44 @@ def test_closed_and_forked_sessions_say_so(toy: Path) -> None:
     session.close()
     with pytest.raises(CallError, match=r"^this session is closed; make a new one$"):
         session.call("decode", tokens=[[1]])
+
+
+def test_a_session_forked_during_a_call_says_so_too(toy: Path) -> None:
+    session = Session(Package(toy))
+    with session._lock:  # as another thread's call holds it
+        if (child := os.fork()) == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)
+            try:
+                session.call("decode", tokens=[[1]])
+            except CallError:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+    session.close()
+
+
+def test_an_interrupted_call_forgets_what_it_wrote_over(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Session(Package(toy)) as session:
+        a, *_, n = prompt = session.package.tokenizer.encode("abcn")
+        assert len(list(session.generate_tokens(prompt, tokens=1))) == 1
+        native = context._invoke
+
+        def interrupted(*arguments: Any) -> int:
+            native(*arguments)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(context, "_invoke", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                session.call("prefill", tokens=[[50, 60]], m=1)
+        assert session.past == 1
+        # The token that waited for the next prompt followed the fourth, which is gone.
+        assert len(list(session.generate_tokens([n], tokens=1))) == 1
+        assert session.past == 2
+        assert checksum(session.call("decode", tokens=[[10]])) == a + n + 10
 
 
 def test_a_dropped_session_is_destroyed(toy: Path) -> None:

@@ -264,6 +264,33 @@ def test_pinned_source(bench: Bench) -> None:
     )
 
 
+def test_a_pinned_source_that_was_fetched(tmp_path: Path) -> None:
+    pinned, found = "sha256:" + "0" * 64, "sha256:" + "1" * 64
+    sources = Sources(lambda source, *, offline: SourceFile(tmp_path / "x", found))
+    with pytest.raises(BuildError) as error:
+        sources.file(Source("pypi:a==1#x", pinned))
+    assert str(error.value) == (
+        "pypi:a==1#x is not the file that the recipe pins\n"
+        f"  pinned: {pinned}\n  found:  {found} ({tmp_path / 'x'})\n"
+        "remove that copy to fetch it again, or put the new digest into the recipe's model.digest"
+    )
+
+
+def test_a_source_that_cannot_be_fetched_is_tried_once(bench: Bench) -> None:
+    (bench.root / "text").rename(bench.root / "away")
+    build, tries = bench.build(), []
+
+    def resolve(source: str, *, offline: bool) -> SourceFile:
+        tries.extend([] if offline else [source])
+        return bench.resolve(source, offline=offline)
+
+    build.sources = Sources(resolve)
+    assert not build.is_done("read")  # asks for the file, too
+    with pytest.raises(BuildError, match="no file text"):
+        build.run("read", Progress(io.StringIO()))
+    assert tries == ["text"]
+
+
 def test_plan(bench: Bench) -> None:
     never = "it was never built for this recipe"
     (bench.root / "text").rename(bench.root / "away")
