@@ -102,6 +102,17 @@ def test_deaths(bench: Bench, body: str) -> None:
     assert (bench.root / "log.txt").exists()
 
 
+def test_a_disk_too_full_for_the_log(bench: Bench) -> None:
+    """The reason goes to the parent first: the traceback has no room either."""
+    with pytest.raises(WorkerError, match=r"^no space left on the disk while running the stage"):
+        bench.run(
+            "def run(*, out, inputs, progress):\n"
+            "    full = os.open('/dev/full', os.O_WRONLY)\n"
+            "    os.dup2(full, 2)\n"
+            "    os.write(full, b'x')"
+        )
+
+
 def test_a_crash_is_noticed_though_a_grandchild_holds_the_pipe(bench: Bench) -> None:
     started = time.monotonic()
     with pytest.raises(WorkerError, match="SIGABRT"):
