@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -36,15 +37,17 @@ from passes.ops.shapes import Shape, broadcast, projected
 class Elementwise(Operator):
     """Base: `scalar` is the meaning of one element, `array` that of all."""
 
+    @abstractmethod
     def scalar(self, values: Sequence[Expr], attrs: AttrMap) -> Expr:
-        raise NotImplementedError
+        """One element of the result from one element of each operand."""
 
+    @abstractmethod
     def array(self, values: Sequence[Array], attrs: Mapping[str, Any]) -> Array:
-        raise NotImplementedError
+        """The whole result from the whole operands, broadcast by numpy."""
 
+    @abstractmethod
     def result(self, inputs: Types, attrs: AttrMap) -> DType:
         """The result's element type."""
-        raise NotImplementedError
 
     def infer(self, inputs: Types, attrs: AttrMap) -> tuple[TensorType, ...]:
         self.require(all(t.storage is None for t in inputs), "takes plain tensors", *inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -32,9 +33,9 @@ class _Layout(Operator):
 
     operands = ("x",)
 
+    @abstractmethod
     def source(self, indices: Sequence[Expr], x: Buffer, call: Apply) -> Sequence[Expr]:
         """Coordinates in the result -> coordinates in the operand."""
-        raise NotImplementedError
 
     def loops(
         self,

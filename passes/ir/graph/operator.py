@@ -6,6 +6,7 @@ operator of a plugin is used as ours are.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,7 +23,7 @@ AttrMap: TypeAlias = "Mapping[str, Attr]"
 Types: TypeAlias = "Sequence[TensorType]"
 
 
-class Operator:
+class Operator(ABC):
     """One operator: its name and signature, type rule, numpy meaning and loop definition.
 
     `operands` names the inputs (a last name ending in `*` stands for one or more), `attributes`
@@ -35,10 +36,11 @@ class Operator:
     attributes: ClassVar[Mapping[str, Attr | None]] = {}
     donates: ClassVar[tuple[tuple[int, int], ...]] = ()
 
+    @abstractmethod
     def infer(self, inputs: Types, attrs: AttrMap) -> tuple[TensorType, ...]:
         """The types of the results. Raises IRError if the operator does not take these inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def numpy(
         self,
         inputs: Sequence[Operand],
@@ -46,8 +48,8 @@ class Operator:
         shapes: Sequence[tuple[int, ...]],
     ) -> tuple[Array, ...]:
         """The results' values; expressions in `attrs` are numbers here, `shapes` the results'."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loops(
         self,
         b: LoopBuilder,
@@ -56,7 +58,6 @@ class Operator:
         call: Apply,
     ) -> None:
         """Appends blocks that compute `outputs` from `inputs` to the function being built."""
-        raise NotImplementedError
 
     def error(self, text: str) -> IRError:
         """An error that begins with the operator's name."""
