@@ -21,7 +21,9 @@ PASSES = (
     "plugins", "ir", "chain", "ops", "importers", "shape", "schedule", "fuse", "search", "codegen",
     "package",
 )  # fmt: skip
-PIPELINE = ("runtime", "recipe", "store", "workers", "stages", "bench", "commands", "dodo")
+PIPELINE = (
+    "runtime", "recipe", "store", "workers", "stages", "bench", "workloads", "commands", "dodo",
+)  # fmt: skip
 ORDERS = {"passes": PASSES, "pipeline": PIPELINE}
 # What a package may need where it runs; all but numpy only when asked for.
 RUNTIME_NEEDS = {"numpy", "tokenizers", "jinja2", "llvmlite"}

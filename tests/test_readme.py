@@ -108,6 +108,11 @@ def test_the_tour(project: Path) -> None:
     assert not list((project / "recipes").glob("tiny*"))
 
 
+def test_a_workload_of_ones_own(project: Path) -> None:
+    (example,) = examples(section(README, "Workloads"), "sh")
+    check(example, project)
+
+
 @pytest.mark.parametrize("what", ["An operator", "A pass", "A target"])
 def test_adding(what: str, project: Path) -> None:
     for example in examples(section(ADDING, what), "sh"):

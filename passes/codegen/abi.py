@@ -32,6 +32,7 @@ from passes.codegen.host.plan import ArenaPlan, plan_arena
 from passes.codegen.host.values import value_range
 from passes.codegen.host.weights import state_layout, weight_layout
 from passes.codegen.lower import lower
+from passes.codegen.lower.facts import CPU, Facts
 from passes.ir.arith import dims_of, simplify
 from passes.ir.expr import Dim, Expr
 from passes.ir.expr_text import print_expr
@@ -88,12 +89,12 @@ def plan_library(graphs: Iterable[GraphFunction], operators: Operators) -> Libra
     return Library(programs, plans, kernels, places, codes, errors)
 
 
-def library_text(library: Library) -> str:
-    """The LLVM text of the whole library; the same for equal libraries.
+def library_text(library: Library, facts: Facts = CPU) -> str:
+    """The LLVM text of the whole library; the same for equal libraries and target facts.
 
     Raises IRError for a kernel that cannot be lowered or emitted.
     """
-    kernels = [_emitted(name, kernel) for name, kernel in library.kernels.items()]
+    kernels = [_emitted(name, kernel, facts) for name, kernel in library.kernels.items()]
     declared = set(pool.DECLARATIONS).union(*[kernel.declarations for kernel in kernels])
     parts = sorted(line for line in declared if f"@{BARRIER}(" not in line)
     parts += ["", *[kernel.text for kernel in kernels], pool.pool_text()]
@@ -116,9 +117,9 @@ def library_text(library: Library) -> str:
     return "\n".join(parts)
 
 
-def _emitted(name: str, kernel: Function) -> EmittedKernel:
+def _emitted(name: str, kernel: Function, facts: Facts) -> EmittedKernel:
     try:
-        return emit_kernel(lower(kernel).replace(name=kernel_symbol(name)))
+        return emit_kernel(lower(kernel, facts).replace(name=kernel_symbol(name)))
     except IRError as error:
         raise IRError(f"kernel '{name}': {error}") from None
 

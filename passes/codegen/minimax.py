@@ -143,6 +143,8 @@ def source() -> str:
     with mp.workdps(_DIGITS):
         tables = {fit.name: coefficients(fit) for fit in fits()}
         tables["LN2"] = parts(mp.log(2), 2)
+        short = 0.693359375  # few enough bits that its product with an exponent is exact
+        tables["LN2_SHORT"] = [short, *parts(mp.log(2) - short, 1)]
         tables["PI"] = parts(+mp.pi, 3)
         scalars = {
             "LOG2_E": f32(1 / mp.log(2)),

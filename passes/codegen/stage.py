@@ -16,6 +16,7 @@ from typing import Any
 
 from passes.chain import Progress
 from passes.codegen.abi import Library, library_text, manifest_facts, plan_library
+from passes.codegen.lower.facts import Facts
 from passes.codegen.native import Machine, compile_object
 from passes.ir.module import Module
 from passes.ir.node import IRError
@@ -37,7 +38,7 @@ def run(
     """Writes the files named above below `out`; the same inputs give the same bytes.
 
     `options["threads"]["max"]` bounds the memory that threads need; `target["levels"]` are facts
-    of CPU levels: name, triple, cpu, llvm_features.
+    of CPU levels: name, triple, cpu, llvm_features, vector_bits.
     Raises IRError or CodegenError where a module cannot become code, and where levels disagree
     about what they share: weights, states, entry points.
     """
@@ -50,7 +51,7 @@ def run(
         progress(number / len(levels), f"{name}: lowering")
         module = Module.load(inputs["search"] / name)
         library = plan_library(module.graphs.values(), OPERATORS)
-        text = library_text(library)
+        text = library_text(library, Facts.of(level))
         facts = _facts(library, threads)
         arenas[name] = facts["memory"].pop("arena_bytes_max")
         _agree(common, facts, name, levels[0]["name"])

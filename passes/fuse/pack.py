@@ -9,6 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from passes.fuse.fold import PREFIX as FOLDED
+from passes.fuse.fold import fold
 from passes.fuse.panel import FORMATS, dense_storage, pack, pack_dense, panel_storage
 from passes.ir.dtypes import F32
 from passes.ir.graph.nodes import Apply, TensorType, Weight
@@ -82,6 +84,8 @@ def stored_bytes(weights: Weights, entry: WeightEntry) -> NDArray[np.uint8]:
             form = FORMATS[storage.name.removeprefix(_PREFIX).split()[0]]
             return pack(source, form, storage)
         return pack_dense(source)
+    if storage is not None and storage.name.startswith(FOLDED):
+        return fold(np.asarray(source), storage)
     if isinstance(source, QuantisedArray):
         raise IRError(f"a weight stored as '{source.storage.name}' is not packed")
     return np.ascontiguousarray(source).view(np.uint8).reshape(-1)
@@ -104,7 +108,7 @@ class PackedSource:
     def __call__(self, weight: Weight) -> Operand:
         entry = self.entries[weight.name]
         storage = entry.type.storage
-        if storage is None or not storage.name.startswith(_PREFIX):
+        if storage is None or not storage.name.startswith((_PREFIX, FOLDED)):
             return self.weights.operand(entry)
         shape = tuple([constant(extent, "a weight") for extent in entry.type.shape])
         raw = stored_bytes(self.weights, entry)

@@ -29,7 +29,11 @@ def run(
     out: Path,
     progress: Progress,
 ) -> None:
-    """Option `compute` (int8 or f32) chooses the chain. Raises IRError."""
-    module = Module.load(inputs["shape"])
+    """The module of the one input; option `compute` (int8 or f32) chooses the chain.
+
+    Raises IRError.
+    """
+    (given,) = inputs.values()
+    module = Module.load(given)
     chain = [load("passes", name)() for name in CHAINS[options["compute"]]]
     run_chain(module, chain, OPERATORS, progress).save(out)

@@ -18,12 +18,24 @@ _SCALARS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+_TYPES: dict[tuple[str, int], DType] = {}
+
+
+@dataclass(frozen=True, eq=False)
 class DType:
-    """A scalar type name and a number of lanes; `index` is the unbounded integer of shapes."""
+    """A scalar type name and a number of lanes; `index` is the unbounded integer of shapes.
+
+    There is one object of each type, so that comparing them costs nothing.
+    """
 
     name: str
     lanes: int = 1
+
+    def __new__(cls, name: str, lanes: int = 1) -> DType:
+        return _TYPES.setdefault((name, lanes), super().__new__(cls))
+
+    def __getnewargs__(self) -> tuple[str, int]:
+        return self.name, self.lanes
 
     def __post_init__(self) -> None:
         if self.name not in _SCALARS:

@@ -344,6 +344,12 @@ class Broadcast(Expr):
         return self.value.dtype.with_lanes(self.value.dtype.lanes * self.lanes)
 
 
+class SymbolicInt(int):
+    """An int that index expressions keep as `expr`, so that its value may be chosen anew."""
+
+    expr: Expr
+
+
 def const(value: bool | int | float, dtype: DType = INDEX) -> Const:
     """A literal of `dtype`, converting an int to float where the type asks for it."""
     if dtype.is_float:
@@ -353,12 +359,17 @@ def const(value: bool | int | float, dtype: DType = INDEX) -> Const:
 
 def index(value: IntLike) -> Expr:
     """An int as an index constant; expressions pass through."""
+    if isinstance(value, SymbolicInt):
+        return value.expr
     return value if isinstance(value, Expr) else Const(int(value), INDEX)
 
 
 def _like(value: Scalar, other: Expr) -> Expr:
     if isinstance(value, Expr):
         return value
+    if isinstance(value, SymbolicInt):
+        value = value.expr if other.dtype == INDEX else int(value)
+        return _like(value, other)
     scalar = const(value, other.dtype.scalar)
     return scalar if other.dtype.lanes == 1 else Broadcast(scalar, other.dtype.lanes)
 

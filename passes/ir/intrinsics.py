@@ -1,12 +1,19 @@
 """The functions a `Call` may name: how many arguments, what type they give, what they mean.
 
     scalar math   exp log sqrt rsqrt sin cos tanh sigmoid erf abs floor round fma pow
-    lanes         reduce_add reduce_max reduce_min
+    dot products  dot4 dot4_words dot4_pairs dot4_signed dot2_bf16 dot2_bf16_fma
+    lanes         reduce_add reduce_max reduce_min masked
     threads       thread_id num_threads
-    x86           x86.vpdpbusd x86.pmaddubsw x86.pmaddwd
+    x86           x86.vpdpbusd x86.pmaddubsw x86.pmaddwd x86.vdpbf16ps
+    arm           arm.sdot
 
 Meanings take and give numpy arrays (or numpy scalars) of the operands' types. A vector's lanes
-are the last axis; axes in front of it are independent.
+are the last axis; axes in front of it are independent. Scalar math and dot products are lanewise:
+on vectors they work lane by lane. Operands of a dot product are 32-bit words that hold four bytes
+or two bf16 (the first in the low bits); what tells its kinds apart is `codegen.lower.dot`.
+
+`x[masked(ramp(i, 1, 16), mask)]` is an access of the lanes for which the mask holds; of the
+others a load gives nothing in particular, and a store leaves the memory alone.
 """
 
 from __future__ import annotations
@@ -18,10 +25,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from passes.ir.dtypes import I8, I16, I32, INDEX, U8, U32, DType
+from passes.ir.dtypes import BF16, BOOL, F32, I8, I16, I32, INDEX, U8, U32, DType
 from passes.ir.expr import Call, Expr
 from passes.ir.node import IRError
 
+NOWHERE = int(np.iinfo(np.int64).min)
+"""The place of a lane that accesses nothing."""
 Array: TypeAlias = "np.ndarray[Any, Any]"
 ResultRule: TypeAlias = "Callable[[tuple[DType, ...]], DType | None]"
 
@@ -34,6 +43,7 @@ class Intrinsic:
     arity: int
     result: ResultRule
     meaning: Callable[..., Any]
+    lanewise: bool = False
 
     def dtype(self, args: tuple[DType, ...]) -> DType:
         """The result type. Raises IRError for a wrong number or wrong types of arguments."""
@@ -71,6 +81,12 @@ def _one_lane(args: tuple[DType, ...]) -> DType | None:
     return args[0].scalar if args[0].lanes > 1 and args[0].name != "bool" else None
 
 
+def _masked(args: tuple[DType, ...]) -> DType | None:
+    place, mask = args
+    fits = place.scalar == INDEX and place.lanes > 1 and mask == BOOL.with_lanes(place.lanes)
+    return place if fits else None
+
+
 def _index(args: tuple[DType, ...]) -> DType | None:
     return INDEX
 
@@ -81,9 +97,26 @@ def _dot_bytes(args: tuple[DType, ...]) -> DType | None:
     return acc if acc.scalar == I32 and acc.lanes in (4, 8, 16) and (a, b) == wanted else None
 
 
-def _dot_words(args: tuple[DType, ...]) -> DType | None:
+def _words(acc_type: DType, a_type: DType, b_type: DType) -> ResultRule:
+    """acc, a, b lane by lane, of these types."""
+
+    def result(args: tuple[DType, ...]) -> DType | None:
+        wanted = [kind.with_lanes(args[0].lanes) for kind in (acc_type, a_type, b_type)]
+        return args[0] if list(args) == wanted else None
+
+    return result
+
+
+def _signed_bytes(args: tuple[DType, ...]) -> DType | None:
     acc, a, b = args
-    return acc if acc.scalar == I32 and a == U32.with_lanes(acc.lanes) and b == acc else None
+    wanted = I8.with_lanes(acc.lanes * 4)
+    return acc if acc.scalar == I32 and acc.lanes in (2, 4) and a == b == wanted else None
+
+
+def _bf16_pairs(args: tuple[DType, ...]) -> DType | None:
+    acc, a, b = args
+    wanted = BF16.with_lanes(acc.lanes * 2)
+    return acc if acc.scalar == F32 and acc.lanes in (4, 8, 16) and a == b == wanted else None
 
 
 def _pair_bytes(args: tuple[DType, ...]) -> DType | None:
@@ -159,14 +192,53 @@ def _quads(acc: Array, a: Array, b: Array) -> Any:
     return acc + products.reshape(*products.shape[:-1], -1, 4).sum(axis=-1, dtype=np.int32)
 
 
-def _quads_in_words(acc: Any, a: Any, b: Any) -> Any:
-    """Each 32-bit lane of `a` holds four unsigned bytes, of `b` four signed ones."""
-    acc, a, b = (np.asarray(v) for v in (acc, a, b))
-    shape = np.broadcast_shapes(acc.shape, a.shape, b.shape)
-    bytes_a = np.ascontiguousarray(np.broadcast_to(a, shape)).reshape(-1, 1).view(np.uint8)
-    bytes_b = np.ascontiguousarray(np.broadcast_to(b, shape)).reshape(-1, 1).view(np.int8)
-    products = bytes_a.astype(np.int32) * bytes_b.astype(np.int32)
-    return acc + products.sum(axis=-1, dtype=np.int32).reshape(shape)
+def _parts(word: Any, shape: tuple[int, ...], kind: DType) -> Array:
+    """The numbers of type `kind` that each 32-bit lane holds, along one more axis."""
+    whole = np.ascontiguousarray(np.broadcast_to(word, shape))
+    return whole.reshape(*shape, 1).view(kind.numpy)
+
+
+def _in_words(a_kind: DType, b_kind: DType, sums: Callable[..., Any]) -> Callable[..., Any]:
+    """`sums(acc, numbers of a, numbers of b)` for words that hold such numbers."""
+
+    def meaning(acc: Any, a: Any, b: Any) -> Any:
+        shape = np.broadcast_shapes(np.shape(acc), np.shape(a), np.shape(b))
+        return sums(np.asarray(acc), _parts(a, shape, a_kind), _parts(b, shape, b_kind))
+
+    return meaning
+
+
+def _sum_of_products(acc: Array, a: Array, b: Array) -> Any:
+    return acc + (a.astype(np.int32) * b.astype(np.int32)).sum(axis=-1, dtype=np.int32)
+
+
+def _sum_of_saturated(acc: Array, a: Array, b: Array) -> Any:
+    return acc + _saturated_pairs(a, b).sum(axis=-1, dtype=np.int32)
+
+
+def _flushed(x: Any) -> Any:
+    """Subnormal numbers as zeros of their sign."""
+    tiny = np.abs(x) < np.finfo(np.float32).tiny
+    return np.where(tiny, np.copysign(np.float32(0), x), x)
+
+
+def _two_steps(acc: Array, a: Array, b: Array) -> Any:
+    """The odd product is added first, then the even one; each step rounds to nearest even and
+    takes subnormal numbers, on the way in and out, for zeros."""
+    x, y = (_flushed(v.astype(np.float32)) for v in (a, b))
+    first = _flushed(_fma(x[..., 1], y[..., 1], _flushed(acc)))
+    return _flushed(_fma(x[..., 0], y[..., 0], first))
+
+
+def _two_fmas(acc: Array, a: Array, b: Array) -> Any:
+    """The same order of additions, with subnormal numbers."""
+    x, y = a.astype(np.float32), b.astype(np.float32)
+    return _fma(x[..., 0], y[..., 0], _fma(x[..., 1], y[..., 1], acc))
+
+
+def _bf16_pair_sums(acc: Array, a: Array, b: Array) -> Any:
+    pairs = [v.reshape(*v.shape[:-1], -1, 2) for v in (a, b)]
+    return _two_steps(acc, *pairs)
 
 
 def _saturated_pairs(a: Array, b: Array) -> Any:
@@ -180,31 +252,37 @@ def _pairs(a: Array, b: Array) -> Any:
     return products.reshape(*products.shape[:-1], -1, 2).sum(axis=-1, dtype=np.int32)
 
 
+_UNARY: dict[str, Callable[..., Any]] = {
+    "exp": _wide(np.exp), "log": _wide(np.log), "sqrt": _wide(np.sqrt),
+    "rsqrt": _wide(lambda x: 1 / np.sqrt(x)), "sin": _wide(np.sin), "cos": _wide(np.cos),
+    "tanh": _wide(np.tanh), "sigmoid": _wide(_sigmoid), "erf": _wide(_erf),
+    "floor": np.floor, "round": np.rint,
+}  # fmt: skip
+_BYTES = _words(I32, U32, I32)
+_PAIRS = _words(F32, U32, U32)
+
 _ENTRIES = (
-    Intrinsic("exp", 1, _same_float, _wide(np.exp)),
-    Intrinsic("log", 1, _same_float, _wide(np.log)),
-    Intrinsic("sqrt", 1, _same_float, _wide(np.sqrt)),
-    Intrinsic("rsqrt", 1, _same_float, _wide(lambda x: 1 / np.sqrt(x))),
-    Intrinsic("sin", 1, _same_float, _wide(np.sin)),
-    Intrinsic("cos", 1, _same_float, _wide(np.cos)),
-    Intrinsic("tanh", 1, _same_float, _wide(np.tanh)),
-    Intrinsic("sigmoid", 1, _same_float, _wide(_sigmoid)),
-    Intrinsic("erf", 1, _same_float, _wide(_erf)),
-    Intrinsic("pow", 2, _same_float, _wide(np.power)),
-    Intrinsic("floor", 1, _same_float, np.floor),
-    Intrinsic("round", 1, _same_float, np.rint),
-    Intrinsic("abs", 1, _number, np.abs),
-    Intrinsic("fma", 3, _same_float, _fma),
+    *[Intrinsic(name, 1, _same_float, meaning, True) for name, meaning in _UNARY.items()],
+    Intrinsic("pow", 2, _same_float, _wide(np.power), True),
+    Intrinsic("abs", 1, _number, np.abs, True),
+    Intrinsic("fma", 3, _same_float, _fma, True),
+    Intrinsic("dot4", 3, _BYTES, _in_words(U8, I8, _sum_of_products), True),
+    Intrinsic("dot4_words", 3, _BYTES, _in_words(U8, I8, _sum_of_products), True),
+    Intrinsic("dot4_pairs", 3, _BYTES, _in_words(U8, I8, _sum_of_saturated), True),
+    Intrinsic("dot4_signed", 3, _words(I32, I32, I32), _in_words(I8, I8, _sum_of_products), True),
+    Intrinsic("dot2_bf16", 3, _PAIRS, _in_words(BF16, BF16, _two_steps), True),
+    Intrinsic("dot2_bf16_fma", 3, _PAIRS, _in_words(BF16, BF16, _two_fmas), True),
     Intrinsic("reduce_add", 1, _one_lane, _halving(np.add)),
     Intrinsic("reduce_max", 1, _one_lane, _halving(lambda a, b: np.where(a > b, a, b))),
     Intrinsic("reduce_min", 1, _one_lane, _halving(lambda a, b: np.where(a < b, a, b))),
+    Intrinsic("masked", 2, _masked, lambda place, mask: np.where(mask, place, NOWHERE)),
     Intrinsic("thread_id", 0, _index, lambda: np.int64(0)),
     Intrinsic("num_threads", 0, _index, lambda: np.int64(1)),
-    Intrinsic("dot4", 3, _dot_words, _quads_in_words),
-    Intrinsic("dot4_words", 3, _dot_words, _quads_in_words),
     Intrinsic("x86.vpdpbusd", 3, _dot_bytes, _quads),
     Intrinsic("x86.pmaddubsw", 2, _pair_bytes, _saturated_pairs),
     Intrinsic("x86.pmaddwd", 2, _pair_words, _pairs),
+    Intrinsic("x86.vdpbf16ps", 3, _bf16_pairs, _bf16_pair_sums),
+    Intrinsic("arm.sdot", 3, _signed_bytes, _quads),
 )
 
 TABLE = {entry.name: entry for entry in _ENTRIES}

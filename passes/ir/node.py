@@ -9,73 +9,117 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast, dataclass_transform
-from weakref import WeakValueDictionary
+from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
+from weakref import ref
 
 T = TypeVar("T", bound="Node")
 
 
-def _key(value: Any) -> Any:
-    """A hashable key that tells `1`, `True` and `1.0` (and `0.0`, `-0.0`) apart."""
-    kind = type(value)
-    if kind is tuple:
-        return tuple([_key(item) for item in value])
-    if isinstance(value, Node):
-        return value
-    if kind is float:
-        return (kind, value.hex())
-    return (kind, value)
+_AMBIGUOUS = frozenset([bool, int, float, tuple])
+
+
+def key_of(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A hashable key of values that tells `1`, `True` and `1.0` (and `0.0`, `-0.0`) apart."""
+    if _AMBIGUOUS.isdisjoint(map(type, values)):
+        return values
+    key: list[Any] = []
+    for value in values:
+        kind = type(value)
+        if kind is tuple:
+            key.append(key_of(value))
+        elif kind is float:
+            key.append((kind, value.hex()))
+        else:
+            key.append((kind, value) if kind in _AMBIGUOUS else value)
+    return tuple(key)
+
+
+class _Entry(ref["Node"]):
+    """A node of the table, which does not keep it alive."""
+
+    __slots__ = ("key",)
+    key: Any
+
+
+_table: dict[Any, _Entry] = {}
+
+
+def _forget(entry: _Entry) -> None:
+    if _table.get(entry.key) is entry:
+        del _table[entry.key]
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
-class _Interned(type):
-    """Metaclass: makes each subclass a frozen dataclass and interns its instances."""
+class Node:
+    """Base of all IR nodes. Fields are nodes, scalars, strings, or (nested) tuples of those.
 
-    _table: ClassVar[WeakValueDictionary[Any, Node]] = WeakValueDictionary()
+    Each subclass becomes a frozen dataclass whose instances are interned.
+    """
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-        made: Any = super().__new__(mcs, name, bases, namespace)
-        made = dataclass(frozen=True, eq=False, repr=False)(made)
-        made._fields = tuple(field.name for field in dataclasses.fields(made))
-        return made
+    children: tuple[Node, ...]
+    """The nodes held directly in the fields, in field order."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        node = super().__call__(*args, **kwargs)
-        values = node.__dict__
-        key = (cls, *[_key(values[name]) for name in cls._fields])  # type: ignore[attr-defined]
-        found = _Interned._table.get(key)
+    _fields: ClassVar[tuple[str, ...]] = ()
+    _defaults: ClassVar[tuple[Any, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, eq=False, repr=False, init=False)(cls)
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        cls._fields = tuple([field.name for field in fields])
+        cls._defaults = tuple([f.default for f in fields if f.default is not dataclasses.MISSING])
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        fields = cls._fields
+        if kwargs or len(args) != len(fields):
+            args = cls._complete(args, kwargs)
+        key = (cls, *key_of(args))
+        entry = _table.get(key)
+        found = entry() if entry is not None else None
         if found is not None:
-            return found
+            return cast("Self", found)
+        node = object.__new__(cls)
+        values = node.__dict__
+        values.update(zip(fields, args, strict=True))
+        values["children"] = tuple(_nodes_in(args))
         node.check()
-        _Interned._table[key] = node
+        entry = _Entry(node, _forget)
+        entry.key = key
+        _table[key] = entry
         return node
 
-
-class Node(metaclass=_Interned):
-    """Base of all IR nodes. Fields are nodes, scalars, strings, or (nested) tuples of those."""
+    @classmethod
+    def _complete(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """The values of all fields in order. Raises TypeError as a call of a function would."""
+        names = cls._fields
+        absent = len(names) - len(args)
+        if not kwargs and 0 < absent <= len(cls._defaults):
+            return args + cls._defaults[-absent:]
+        values = dict(zip(names[len(names) - len(cls._defaults) :], cls._defaults, strict=True))
+        given = dict(zip(names, args, strict=False))
+        wrong = [name for name in kwargs if name not in names or name in given]
+        values.update(given, **kwargs)
+        missing = [name for name in names if name not in values]
+        if wrong or missing or len(args) > len(names):
+            wanted = f"{cls.__name__}({', '.join(names)})"
+            raise TypeError(f"{wanted}: {len(args)} values and {sorted(kwargs)} do not fit")
+        return tuple([values[name] for name in names])
 
     def check(self) -> None:
         """Raises `IRError` if the fields do not fit together. Runs once per distinct node."""
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The nodes held directly in the fields, in field order; computed once."""
-        found = self.__dict__.get("_children")
-        if found is None:
-            found = tuple(_nodes_in(self.values()))
-            self.__dict__["_children"] = found
-        return cast("tuple[Node, ...]", found)
-
     def values(self) -> tuple[Any, ...]:
         """The field values in declaration order."""
-        return tuple([self.__dict__[name] for name in type(self)._fields])  # type: ignore[attr-defined]
+        own = self.__dict__
+        return tuple([own[name] for name in self._fields])
 
     def replace(self: T, **changes: Any) -> T:
         """The same node with some fields changed."""
-        fields = {name: self.__dict__[name] for name in type(self)._fields}  # type: ignore[attr-defined]
-        return type(self)(**{**fields, **changes})
+        if not changes.keys() <= self.__dict__.keys():
+            raise TypeError(f"{type(self).__name__} has no fields {sorted(changes)}")
+        own = self.__dict__
+        return type(self)(*[changes.get(name, own[name]) for name in self._fields])
 
     @property
     def digest(self) -> str:
@@ -91,8 +135,7 @@ class Node(metaclass=_Interned):
         return cast(str, found)
 
     def __repr__(self) -> str:
-        fields = type(self)._fields  # type: ignore[attr-defined]
-        inner = ", ".join(f"{name}={self.__dict__[name]!r}" for name in fields)
+        inner = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._fields)
         return f"{type(self).__name__}({inner})"
 
 
@@ -100,12 +143,14 @@ class IRError(ValueError):
     """A node, function or module that breaks a rule of its IR; the text says which and where."""
 
 
-def _nodes_in(values: tuple[Any, ...]) -> Iterator[Node]:
+def _nodes_in(values: tuple[Any, ...]) -> list[Node]:
+    found = []
     for value in values:
         if isinstance(value, Node):
-            yield value
+            found.append(value)
         elif type(value) is tuple:
-            yield from _nodes_in(value)
+            found.extend(_nodes_in(value))
+    return found
 
 
 def _spell(value: Any) -> str:
@@ -129,19 +174,28 @@ def postorder(*roots: Node) -> list[Node]:
             order.append(node)
         elif node not in seen:
             seen.add(node)
+            if not node.children:
+                order.append(node)
+                continue
             stack.append((node, True))
-            stack.extend((child, False) for child in reversed(node.children) if child not in seen)
+            stack.extend([(child, False) for child in reversed(node.children) if child not in seen])
     return order
 
 
 Rule = Callable[[Node], Node | None]
 
 
-def rewrite(root: T, rule: Rule, memo: dict[Node, Node] | None = None) -> T:
+def rewrite(
+    root: T,
+    rule: Rule,
+    memo: dict[Node, Node] | None = None,
+    where: Callable[[Node], bool] | None = None,
+) -> T:
     """Rebuilds the DAG bottom-up, `rule` giving a node's replacement or None to keep it.
 
     `rule` sees a node whose children are already rewritten. Nodes it builds are not revisited.
-    Pass the same `memo` to share work between roots.
+    Pass the same `memo` to share work between roots. What is not `where` stays as it is, with
+    all that is below it.
     """
     done: dict[Node, Node] = {} if memo is None else memo
     stack: list[tuple[Node, bool]] = [(root, False)]
@@ -150,13 +204,18 @@ def rewrite(root: T, rule: Rule, memo: dict[Node, Node] | None = None) -> T:
         if node in done:
             continue
         if not expanded:
-            stack.append((node, True))
-            stack.extend((child, False) for child in node.children if child not in done)
-            continue
+            if where is not None and not where(node):
+                done[node] = node
+                continue
+            if node.children:
+                stack.append((node, True))
+                stack.extend([(child, False) for child in node.children if child not in done])
+                continue
         rebuilt = node
-        if any(done[child] is not child for child in node.children):
-            fields = zip(type(node)._fields, node.values(), strict=True)  # type: ignore[attr-defined]
-            rebuilt = type(node)(**{name: _mapped(value, done) for name, value in fields})
+        for child in node.children:
+            if done[child] is not child:
+                rebuilt = type(node)(*[_mapped(value, done) for value in node.values()])
+                break
         replacement = rule(rebuilt)
         done[node] = rebuilt if replacement is None else replacement
     return cast(T, done[root])

@@ -22,15 +22,19 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class QuantisedArray:
-    """A quantised matrix's content: one array a field of its storage, in the storage's order."""
+    """A stored tensor's content: one array a field of its storage, in the storage's order.
+
+    Only matrices are decoded.
+    """
 
     storage: Storage
     shape: tuple[int, ...]
     fields: tuple[Array, ...]
 
     def __post_init__(self) -> None:
-        if len(self.shape) != 2 or len(self.storage.axes) != 2:
-            raise IRError(f"storage '{self.storage.name}' holds {len(self.shape)} axes, not two")
+        if len(self.shape) != len(self.storage.axes):
+            held = f"{len(self.storage.axes)} axes, not {len(self.shape)}"
+            raise IRError(f"storage '{self.storage.name}' holds {held}")
 
     def decoded(self, rows: Array) -> Array:
         """The values of these rows: i64 [r] -> f32 [r, K]."""

@@ -23,7 +23,8 @@ class Storage(Node):
     """A quantised tensor's layout: views of one allocation and the decode expressions.
 
     `offsets` are the fields' first bytes in the allocation of `nbytes` bytes; `axes` are the
-    logical coordinates that `code` (integer), `scale` and `offset` (f32) speak of.
+    logical coordinates that `code` (integer), `scale` and `offset` (f32) speak of. `fill` is the
+    code of what lies between the elements, if anything asks for one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Storage(Node):
     code: Expr
     scale: Expr
     offset: Expr
+    fill: float = 0.0
 
     def check(self) -> None:
         if len(self.fields) != len(self.offsets):

@@ -32,6 +32,7 @@ def storage_to_json(storage: Storage) -> dict[str, Any]:
         if buffer.strides is not None:
             field["strides"] = [print_expr(e) for e in buffer.strides]
         fields.append(field)
+    fill = {"fill": repr(storage.fill)} if storage.fill or repr(storage.fill) == "-0.0" else {}
     return {
         "axes": [name_of(axis) for axis in storage.axes],
         "block": storage.block,
@@ -40,6 +41,7 @@ def storage_to_json(storage: Storage) -> dict[str, Any]:
         "code": print_expr(storage.code),
         "scale": print_expr(storage.scale),
         "offset": print_expr(storage.offset),
+        **fill,
     }
 
 
@@ -59,7 +61,8 @@ def _storage(name: str, data: Mapping[str, Any]) -> Storage:
     code, scale, offset = (parse_expr(data[key], known) for key in ("code", "scale", "offset"))
     places = tuple([int(field["at"]) for field in data["fields"]])
     nbytes, block = int(data["nbytes"]), int(data["block"])
-    return Storage(name, axes, buffers, places, nbytes, block, code, scale, offset)
+    fill = float(data.get("fill", 0.0))
+    return Storage(name, axes, buffers, places, nbytes, block, code, scale, offset, fill)
 
 
 def _buffer(field: Mapping[str, Any]) -> Buffer:

@@ -1,9 +1,14 @@
 """The operators: one class each, all facets side by side.
 
-elementwise   arithmetic, functions, casts, comparisons, select
+elementwise   arithmetic, relu and other functions, casts, comparisons, select
 layout        reshape, transpose, slice, concat, broadcast_to, full, iota
-reduce        reduce_sum, reduce_max, softmax, rms_norm
+reduce        reduce_sum, reduce_max, argmax, softmax, rms_norm
+normalise     layer_norm, group_norm, l2_norm
 matmul        matmul, gather                         weights plain or quantised
+scatter       scatter_add
+contract      contract                               einsum of two operands
+conv          conv, capsule_conv                     windows with weights
+conv_transposed, pool                                … their transpose; max_pool, avg_pool
 quantise      quantise_blocks, matmul_q              the integer path
 rope          rope_tables, rope
 attention     cache_append, attention                its loop definition is in `stream`
@@ -20,9 +25,26 @@ from passes.ir.graph import operator
 from passes.ir.graph.nodes import Apply, Attr, Result, Value
 from passes.ir.graph.operator import Operator, Operators
 from passes.ir.node import IRError
-from passes.ops import attention, elementwise, layout, matmul, quantise, reduce, rope
+from passes.ops import (
+    attention,
+    contract,
+    conv,
+    conv_transposed,
+    elementwise,
+    layout,
+    matmul,
+    normalise,
+    pool,
+    quantise,
+    reduce,
+    rope,
+    scatter,
+)
 
-_MODULES = (elementwise, layout, reduce, matmul, quantise, rope, attention)
+_MODULES = (
+    elementwise, layout, reduce, normalise, matmul, scatter, contract, conv, conv_transposed, pool,
+    quantise, rope, attention,
+)  # fmt: skip
 
 
 def _table(operators: Iterable[Operator]) -> Operators:

@@ -152,6 +152,24 @@ class Neg(Elementwise):
         return result
 
 
+class Relu(Elementwise):
+    """x where it is positive, else 0."""
+
+    name = "relu"
+    operands = ("x",)
+
+    def result(self, inputs: Types, attrs: AttrMap) -> DType:
+        self.require(inputs[0].dtype.is_signed, "takes signed numbers", inputs[0])
+        return inputs[0].dtype
+
+    def scalar(self, values: Sequence[Expr], attrs: AttrMap) -> Expr:
+        return Max(values[0], const(0, values[0].dtype))
+
+    def array(self, values: Sequence[Array], attrs: Mapping[str, Any]) -> Array:
+        result: Array = np.maximum(values[0], values[0].dtype.type(0))
+        return result
+
+
 class Cast(Elementwise):
     """x as another element type; floats become integers by truncation."""
 
@@ -225,6 +243,7 @@ OPERATORS: tuple[Operator, ...] = (
     Binary("max", Max, np.maximum),
     Binary("min", Min, np.minimum),
     Neg(),
+    Relu(),
     Unary("exp", np.exp),
     Unary("log", np.log),
     Unary("sqrt", np.sqrt),

@@ -10,12 +10,12 @@ opaque        anything else: ordered iteration, loops bound by data, several sto
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from passes.ir.arith import free_vars, linear
-from passes.ir.expr import Add, Cast, Const, Expr, Mul, Var
-from passes.ir.loop.nodes import Block, For, Function, Load, Store
+from passes.ir.arith import free_vars, linear, prove
+from passes.ir.expr import Add, Cast, Const, Expr, Mul, Var, index
+from passes.ir.loop.nodes import Block, BlockIter, For, Function, Load, Store, Update
 from passes.ir.node import postorder
 
 Kind: TypeAlias = Literal[
@@ -37,17 +37,23 @@ def kind(function: Function) -> Kind:
                 target = node.body.buffer if isinstance(node.body, Store) else None
                 if target in stored:  # parts of one result, such as those of a concatenation
                     found.append("injective")
-                stored.add(target)
+                if target is not None:
+                    stored.add(target)
             case For() if _loads(node.extent):
                 found.append("opaque")
     return max(found, key=KINDS.index)
 
 
 def _block(block: Block) -> Kind:
-    spatial = [it.var for it in block.iters if it.kind == "spatial"]
+    spatial = [it for it in block.iters if it.kind == "spatial"]
     reduced = [it.var for it in block.iters if it.kind == "reduce"]
     store = block.body
-    if len(spatial) + len(reduced) < len(block.iters) or not isinstance(store, Store):
+    if len(spatial) + len(reduced) < len(block.iters):
+        return "opaque"
+    if isinstance(store, Update):
+        apart = all(_distinct(target.indices, spatial) for target in store.targets)
+        return "reduction" if reduced and apart else "opaque"
+    if not isinstance(store, Store):
         return "opaque"
     if not _distinct(store.indices, spatial):
         return "opaque"
@@ -66,21 +72,33 @@ def _loads(e: Expr) -> list[Load]:
     return [node for node in postorder(e) if isinstance(node, Load)]
 
 
-def _distinct(indices: Sequence[Expr], spatial: Sequence[Var]) -> bool:
-    """True if different values of the iterators surely store to different places: each iterator
-    steps one axis alone, which others may shift if they have an axis of their own."""
-    steps: dict[Var, Expr] = {}
+def _distinct(indices: Sequence[Expr], iters: Sequence[BlockIter]) -> bool:
+    """True if different values of the iterators surely store to different places: each axis is
+    stepped by iterators of its own, which others may shift if they have axes of their own."""
+    extents = {it.var: it.extent for it in iters}
+    told: dict[Var, frozenset[Var]] = {}  # iterator -> what else its axis depends on
     for e in sorted(indices, key=lambda e: len(free_vars(e))):
-        for var in spatial:
-            parts = linear(e, (var,))
-            if var in steps or var not in free_vars(e) or parts is None:
-                continue
-            coefficient = parts[0].get(var)
-            if isinstance(coefficient, Const) and coefficient.value == 1:
-                steps[var] = parts[1]
-                break
-    alone = {var for var, rest in steps.items() if not free_vars(rest)}
-    return len(steps) == len(spatial) and all(free_vars(rest) <= alone for rest in steps.values())
+        parts = linear(e, tuple(v for v in extents if v in free_vars(e) and v not in told))
+        if parts is None:
+            continue
+        steps = {var: by for var, by in parts[0].items() if isinstance(by, Const) and by.value}
+        if len(steps) == len(parts[0]) and _digits(steps, extents):
+            told |= dict.fromkeys(steps, free_vars(parts[1]))
+    alone = {var for var, others in told.items() if not others}
+    return len(told) == len(extents) and all(others <= alone for others in told.values())
+
+
+def _digits(steps: Mapping[Var, Const], extents: Mapping[Var, Expr]) -> bool:
+    """Whether a sum of iterators times steps tells each of them, as digits tell a number: in
+    order of their steps, each step is as large as all that is below it."""
+    order = sorted(steps, key=lambda var: abs(int(steps[var].value)))
+    room: Expr = index(1)
+    for var in order:
+        step = abs(int(steps[var].value))
+        if not prove(room <= step):
+            return False
+        room = extents[var] * step
+    return True
 
 
 def _is_part(load: Load, axes: Sequence[Var]) -> bool:

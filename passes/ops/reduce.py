@@ -7,14 +7,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from passes.ir.dtypes import F32
-from passes.ir.expr import Call, Const, Expr, cast, const
+from passes.ir.dtypes import F32, I32
+from passes.ir.expr import And, Call, Const, Eq, Expr, Lt, Or, Select, cast, const
 from passes.ir.graph.nodes import Apply, Attr, TensorType
 from passes.ir.graph.operator import AttrMap, Operator, Types
-from passes.ir.loop.builder import Combine, LoopBuilder, load
+from passes.ir.loop.builder import Combine, LoopBuilder, Tuple, identity, load
 from passes.ir.loop.nodes import Buffer
 from passes.ir.quantised import Array, BufferOperand, Operand
 from passes.ops.shapes import same, tensor
+
+_LAST = (1 << 31) - 1  # a position that every other one comes before
 
 
 class Reduce(Operator):
@@ -64,6 +66,55 @@ class Reduce(Operator):
         b.reduce(outputs[0], (x.shape[axis],), value, self._combine, label=self.name)
 
 
+class ArgMax(Operator):
+    """The position, i32, of the largest element along `axis`; of several the first."""
+
+    name = "argmax"
+    operands = ("x",)
+    attributes: ClassVar[Mapping[str, Attr | None]] = {"axis": None}
+
+    def infer(self, inputs: Types, attrs: AttrMap) -> tuple[TensorType, ...]:
+        (x,) = inputs
+        axis = self.integer(attrs, "axis")
+        self.require(0 <= axis < len(x.shape), f"the operand has no axis {axis}", x)
+        self.require(x.storage is None and x.dtype.is_float, "takes plain floats", x)
+        return (tensor(I32, *x.shape[:axis], *x.shape[axis + 1 :]),)
+
+    def numpy(
+        self,
+        inputs: Sequence[Operand],
+        attrs: Mapping[str, Any],
+        shapes: Sequence[tuple[int, ...]],
+    ) -> tuple[Array, ...]:
+        return (np.asarray(np.argmax(np.asarray(inputs[0]), attrs["axis"]), np.int32),)
+
+    def loops(
+        self,
+        b: LoopBuilder,
+        inputs: Sequence[BufferOperand],
+        outputs: Sequence[Buffer],
+        call: Apply,
+    ) -> None:
+        (x,), (out,) = inputs, outputs
+        assert isinstance(x, Buffer)
+        axis = self.integer(dict(call.attrs), "axis")
+        largest = b.local("largest", out.shape, x.dtype)
+
+        def better(a: Tuple, other: Tuple) -> tuple[Expr, Expr]:
+            # Where both are as large the first one counts, in whatever order they are met.
+            first = Or(Lt(other[0], a[0]), And(Eq(a[0], other[0]), Lt(a[1], other[1])))
+            return Select(first, a[0], other[0]), Select(first, a[1], other[1])
+
+        last = const(_LAST, I32)
+        combiner = b.combiner("largest", [identity("max", x.dtype), last], better)
+
+        def value(*at: Expr) -> tuple[Expr, Expr]:
+            place, k = at[:-1], at[-1]
+            return load(x, *place[:axis], k, *place[axis:]), cast(k, I32)
+
+        b.reduce_tuple([largest, out], (x.shape[axis],), value, combiner, label=self.name)
+
+
 class Softmax(Operator):
     """exp(x - max) over its sum, along the last axis."""
 
@@ -95,15 +146,20 @@ class Softmax(Operator):
     ) -> None:
         (x,), (out,) = inputs, outputs
         assert isinstance(x, Buffer)
-        largest = b.local("largest", x.shape[:-1], F32)
-        total = b.local("total", x.shape[:-1], F32)
+        rows = x.shape[:-1]
+        largest = b.local("largest", rows, F32)
+        power = b.local("power", x.shape, F32)
+        total = b.local("total", rows, F32)
+        inverse = b.local("inverse", rows, F32)
 
         def exponential(*at: Expr) -> Expr:
             return Call("exp", (load(x, *at) - load(largest, *at[:-1]),), F32)
 
         b.reduce(largest, (x.shape[-1],), lambda *at: load(x, *at), "max")
-        b.reduce(total, (x.shape[-1],), exponential)
-        b.map(out, lambda *at: exponential(*at) / load(total, *at[:-1]), label=self.name)
+        b.map(power, exponential)
+        b.reduce(total, (x.shape[-1],), lambda *at: load(power, *at))
+        b.map(inverse, lambda *at: 1.0 / load(total, *at))
+        b.map(out, lambda *at: load(power, *at) * load(inverse, *at[:-1]), label=self.name)
 
 
 class RmsNorm(Operator):
@@ -159,6 +215,7 @@ class RmsNorm(Operator):
 OPERATORS: tuple[Operator, ...] = (
     Reduce("reduce_sum", "add"),
     Reduce("reduce_max", "max"),
+    ArgMax(),
     Softmax(),
     RmsNorm(),
 )

@@ -14,7 +14,7 @@ from typing import Any
 from passes.chain import Progress
 from passes.fuse.pack import stored_bytes
 from passes.ir.module import Module
-from passes.ir.weights import Weights
+from passes.ir.weights import ALIGNMENT, Weights
 from passes.package import manifest, weights
 from passes.package.licences import ModelLicence, licence_files
 
@@ -36,7 +36,7 @@ def run(
     _write_weights(inputs, facts["weights"], out, progress)
     levels = _copy_objects(inputs["codegen"], target["levels"], out)
     tokenizer = imported["tokenizer"]
-    for name in (tokenizer["file"], tokenizer["chat_template"]):
+    for name in (tokenizer["file"], tokenizer["chat_template"]) if tokenizer else ():
         if name is not None:
             shutil.copyfile(inputs["import"] / name, out / name)
     model = imported["model"]
@@ -82,6 +82,8 @@ def _write_weights(
             yield name, stored_bytes(stored, entries[name])
 
     weights.write(out / _WEIGHTS, plan, arrays())
+    if not plan.offsets:  # an empty file cannot be mapped
+        (out / _WEIGHTS).write_bytes(bytes(ALIGNMENT))
 
 
 def _copy_objects(

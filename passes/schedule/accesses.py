@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from passes.ir.arith import substitute
-from passes.ir.expr import Const, Expr, Not, Var
-from passes.ir.loop.nodes import Block, Buffer, For, If, Load, Seq, Stmt, Store
-from passes.ir.node import Node, postorder
-from passes.schedule.tree import statements
+from passes.ir.derived import Derived
+from passes.ir.expr import Const, Expr, Not, Ramp, Var
+from passes.ir.loop.nodes import (
+    AsyncGroup,
+    AsyncWait,
+    Block,
+    Buffer,
+    For,
+    Function,
+    If,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+    While,
+)
+from passes.ir.node import Node
 
 Path = tuple[tuple[Stmt, int], ...]
 Ranges = Mapping[Var, tuple[Expr, Expr]]
+_SHORT = 16  # lanes of vectors whose elements are told apart
 
 
-@dataclass(frozen=True)
-class Access:
-    """One load or store of a buffer with its indices as expressions of the loops around it.
+class Access(NamedTuple):
+    """One load or store of a buffer with its indices as expressions of the loops around it; of a
+    short vector there is one for each element.
 
     `path` leads from the root to it: statements with the number of the part that was entered.
-    `conditions` are the predicates and branches on the way.
+    `conditions` are the predicates and branches on the way; that of a `while` is among them,
+    though it holds only when an iteration begins.
     """
 
     buffer: Buffer
@@ -37,93 +53,149 @@ class Access:
         return [s for s, _ in self.path if isinstance(s, For)]
 
 
-@lru_cache(maxsize=1 << 8)
+@lru_cache(maxsize=1 << 11)
 def accesses(root: Stmt) -> tuple[Access, ...]:
     """All accesses below `root` in program order, block iterators replaced by their bindings."""
-    walk = _Walk()
-    walk.stmt(root, (), None, {}, ())
-    return tuple(walk.found)
+    found: list[Access] = []
+    _walk(root, (), (), found)
+    return tuple(found)
 
 
 @lru_cache(maxsize=1 << 8)
 def ranges(root: Node) -> Ranges:
-    """The loops below `root` with their first and last value."""
-    found = [s for s in statements(root) if isinstance(s, For)]
-    return {s.var: (Const(0, s.var.dtype), s.extent - 1) for s in found}
+    """The loops below `root` with their first and last value, in terms of other loops."""
+    body = root.body if isinstance(root, Function) else root
+    return {loop: _range(extent) for loop, extent in _extents(body)}
+
+
+@lru_cache(maxsize=1 << 11)
+def _extents(stmt: Node) -> tuple[tuple[Var, Expr], ...]:
+    """The loops below a statement and their extents, block iterators replaced by their bindings."""
+    below = [pair for child in stmt.children if isinstance(child, Stmt) for pair in _extents(child)]
+    if isinstance(stmt, For):
+        return ((stmt.var, stmt.extent), *below)
+    if isinstance(stmt, Block) and below:
+        values = {it.var: e for it, e in zip(stmt.iters, stmt.bindings, strict=True)}
+        return tuple([(loop, substitute(extent, values)) for loop, extent in below])
+    return tuple(below)
+
+
+@lru_cache(maxsize=1 << 10)
+def _range(extent: Expr) -> tuple[Expr, Expr]:
+    return Const(0, extent.dtype), extent - 1
 
 
 def precedes(a: Access, b: Access) -> tuple[list[For], bool]:
-    """The loops around both, and whether `a` comes first within one iteration of them all."""
+    """The loops around both, and whether `a` comes first within one iteration of them all.
+
+    That is never known inside a `while`, whose iterations have no number.
+    """
     common: list[For] = []
+    ordered = True
     for (one, at), (other, to) in zip(a.path, b.path, strict=False):
         if one is not other:
             break
         if at != to:
-            return common, not isinstance(one, If) and at < to
+            return common, ordered and not isinstance(one, If) and at < to
         if isinstance(one, For):
             common.append(one)
+        ordered = ordered and not isinstance(one, While)
     return common, False
 
 
-class _Walk:
-    def __init__(self) -> None:
-        self.found: list[Access] = []
+def _loads(node: Node, below: Sequence[tuple[Load, ...]]) -> tuple[Load, ...]:
+    found = dict.fromkeys([load for part in below for load in part])
+    if isinstance(node, Load):
+        found[node] = None
+    return tuple(found)
 
-    def exprs(
-        self,
-        roots: tuple[Expr, ...],
-        path: Path,
-        block: Block | None,
-        values: Mapping[Var, Expr],
-        conditions: tuple[Expr, ...],
-    ) -> None:
-        for e in postorder(*roots):
-            if isinstance(e, Load):
-                indices = tuple([substitute(i, values) for i in e.indices])
-                self.found.append(Access(e.buffer, indices, False, block, path, conditions))
 
-    def stmt(
-        self,
-        stmt: Stmt,
-        path: Path,
-        block: Block | None,
-        values: Mapping[Var, Expr],
-        conditions: tuple[Expr, ...],
-    ) -> None:
-        here = (*path, (stmt, 0))
-        match stmt:
-            case Seq(stmts):
-                for k, inner in enumerate(stmts):
-                    self.stmt(inner, (*path, (stmt, k)), block, values, conditions)
-            case For():
-                self.exprs((stmt.extent,), path, block, values, conditions)
-                self.stmt(stmt.body, here, block, values, conditions)
-            case If(cond, then, other):
-                self.exprs((cond,), path, block, values, conditions)
-                holds = substitute(cond, values)
-                self.stmt(then, here, block, values, (*conditions, holds))
-                if other is not None:
-                    self.stmt(other, (*path, (stmt, 1)), block, values, (*conditions, Not(holds)))
-            case Block():
-                self.block(stmt, path, values, (block, conditions))
-            case Store(buffer, indices, value):
-                self.exprs((*indices, value), path, block, values, conditions)
-                place = tuple([substitute(i, values) for i in indices])
-                self.found.append(Access(buffer, place, True, block, here, conditions))
+loads_in = Derived("loads", _loads)
+"""The loads in an expression, inner ones first, each once."""
 
-    def block(
-        self,
-        block: Block,
-        path: Path,
-        values: Mapping[Var, Expr],
-        outside: tuple[Block | None, tuple[Expr, ...]],
-    ) -> None:
-        asked = () if block.predicate is None else (block.predicate,)
-        around, conditions = outside
-        self.exprs((*block.bindings, *asked), path, around, values, conditions)
-        pairs = zip(block.iters, block.bindings, strict=True)
-        inside = {**values, **{it.var: substitute(e, values) for it, e in pairs}}
-        conditions = (*conditions, *[substitute(e, values) for e in asked])
-        if block.init is not None:
-            self.stmt(block.init, (*path, (block, 0)), block, inside, conditions)
-        self.stmt(block.body, (*path, (block, 1)), block, inside, conditions)
+
+def _read(
+    roots: Iterable[Expr], path: Path, conditions: tuple[Expr, ...], found: list[Access]
+) -> None:
+    for load in dict.fromkeys([load for e in roots for load in loads_in(e)]):
+        for indices in _elements(load.indices):
+            found.append(Access(load.buffer, indices, False, None, path, conditions))
+
+
+def _elements(indices: tuple[Expr, ...]) -> list[tuple[Expr, ...]]:
+    """The places of the elements of a short vector; others are one place."""
+    axis = next((k for k, i in enumerate(indices) if i.dtype.lanes > 1), None)
+    vector = None if axis is None else indices[axis]
+    if not isinstance(vector, Ramp) or vector.lanes > _SHORT:
+        return [indices]
+    places = [vector.base + vector.stride * lane for lane in range(vector.lanes)]
+    return [(*indices[:axis], place, *indices[axis:][1:]) for place in places]
+
+
+def _walk(stmt: Stmt, path: Path, conditions: tuple[Expr, ...], found: list[Access]) -> None:
+    """The accesses below a statement in terms of the variables that its expressions have."""
+    here = (*path, (stmt, 0))
+    match stmt:
+        case Seq(stmts):
+            for k, inner in enumerate(stmts):
+                _walk(inner, (*path, (stmt, k)), conditions, found)
+        case For():
+            _read((stmt.extent,), path, conditions, found)
+            _walk(stmt.body, here, conditions, found)
+        case While(cond, body):
+            _read((cond,), here, conditions, found)
+            _walk(body, here, (*conditions, cond), found)
+        case If(cond, then, other):
+            _read((cond,), path, conditions, found)
+            _walk(then, here, (*conditions, cond), found)
+            if other is not None:
+                _walk(other, (*path, (stmt, 1)), (*conditions, Not(cond)), found)
+        case Block():
+            for buffer, indices, is_store, block, below, asked in _inside(stmt):
+                block = block or (stmt if below else None)
+                asked = conditions + asked
+                found.append(Access(buffer, indices, is_store, block, path + below, asked))
+        case Store(buffer, indices, value):
+            _read((*indices, value), path, conditions, found)
+            for element in _elements(indices):
+                found.append(Access(buffer, element, True, None, here, conditions))
+        case Update(targets, values):
+            _read((*targets, *values), path, conditions, found)
+            for target in targets:
+                place = target.buffer, target.indices
+                found.append(Access(*place, True, None, here, conditions))
+        case AsyncGroup():
+            _walk(stmt.body, here, conditions, found)
+        case AsyncWait(_, pending, buffers):
+            _read((pending,), path, conditions, found)
+            for buffer in buffers:  # what lands here, lands anywhere
+                axes = range(len(buffer.shape))
+                anywhere = tuple([Var("landing", -30_000_000 - axis) for axis in axes])
+                found.append(Access(buffer, anywhere, True, None, here, conditions))
+
+
+@lru_cache(maxsize=1 << 11)
+def _inside(block: Block) -> tuple[Access, ...]:
+    """The accesses of a block in terms of the loops around it, their paths beginning with it.
+
+    Those of its bindings and predicate come first; they happen outside.
+    """
+    found: list[Access] = []
+    asked = () if block.predicate is None else (block.predicate,)
+    _read((*block.bindings, *asked), (), (), found)
+    pairs = zip(block.iters, block.bindings, strict=True)
+    values: dict[Var, Expr] = {it.var: e for it, e in pairs}
+    own: list[Access] = []
+    _read([e for view in block.views for e in view.source.indices], (), (), own)
+    parts = (() if block.init is None else accesses(block.init), (*own, *accesses(block.body)))
+    for part, inside in enumerate(parts):
+        here = ((block, part),)
+        for buffer, indices, is_store, inner, path, conditions in inside:
+            for view in reversed(block.views):
+                if buffer is view.buffer:
+                    source = view.at(indices)
+                    buffer, indices = source.buffer, source.indices
+            indices = tuple([values.get(i) or substitute(i, values) for i in indices])  # type: ignore[call-overload]
+            conditions = (*asked, *[substitute(c, values) for c in conditions])
+            found.append(Access(buffer, indices, is_store, inner, here + path, conditions))
+    return tuple(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from passes.ir.dtypes import BOOL, INDEX
 from passes.ir.expr import Add, Binary, Call, Expr, Max, Min
 from passes.ir.loop.builder import Combine, identity
-from passes.ir.loop.nodes import Block, Buffer, Load, Store
+from passes.ir.loop.nodes import Block, Buffer, Load, Seq, Stmt, Store, Update
 from passes.ir.node import postorder
 
 _COMBINERS: dict[Combine, type[Add | Max | Min]] = {"add": Add, "max": Max, "min": Min}
@@ -26,6 +26,65 @@ class Combiner:
     value: Expr
     identity: Expr
     combine: Callable[[Expr, Expr], Expr]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """`targets = combine(targets, values)`, of one element or of a tuple of them at once.
+
+    The elements have the same indices, each in a buffer of its own: two instances of the block
+    update the same tuple, or have no element in common. `update` gives the statement for other
+    targets and values.
+    """
+
+    targets: tuple[Load, ...]
+    values: tuple[Expr, ...]
+    identity: tuple[Expr, ...]
+    update: Callable[[tuple[Load, ...], tuple[Expr, ...]], Stmt]
+
+    @property
+    def buffers(self) -> frozenset[Buffer]:
+        return frozenset([target.buffer for target in self.targets])
+
+    @property
+    def indices(self) -> tuple[Expr, ...]:
+        return self.targets[0].indices
+
+
+def reduction_of(block: Block) -> Reduction | None:
+    """The block's reduction: that of `combiner_of`, or one update by a combiner of tuples.
+
+    An init starts the elements that are updated, and nothing else.
+    """
+    update, combiner = block.body, combiner_of(block)
+    if combiner is not None:
+
+        def stored(targets: tuple[Load, ...], values: tuple[Expr, ...]) -> Stmt:
+            (target,), (value,) = targets, values
+            return Store(target.buffer, target.indices, combiner.combine(target, value))
+
+        target = Load(combiner.target, combiner.indices)
+        return Reduction((target,), (combiner.value,), (combiner.identity,), stored)
+    if not isinstance(update, Update):
+        return None
+    targets = update.targets
+    buffers = {target.buffer for target in targets}
+    if len(buffers) < len(targets) or len({target.indices for target in targets}) > 1:
+        return None
+    if block.init is not None:
+        starts = block.init.stmts if isinstance(block.init, Seq) else (block.init,)
+        started = [Load(s.buffer, s.indices) for s in starts if isinstance(s, Store)]
+        if len(started) < len(starts) or len(starts) > len(targets) or {*started} != {*targets}:
+            return None
+    inside = postorder(*update.operands, *targets[0].indices)
+    if any(isinstance(n, Load) and n.buffer in buffers for n in inside):
+        return None
+    return Reduction(
+        targets,
+        update.operands,
+        update.combiner.identity,
+        lambda targets, values: Update(targets, values, update.combiner),
+    )
 
 
 def combiner_of(block: Block) -> Combiner | None:

@@ -12,16 +12,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 
-from passes.ir.arith import free_vars, prove, simplify, substitute
+from passes.ir.arith import (
+    Env,
+    Narrowed,
+    dims_of,
+    free_vars,
+    narrowed,
+    prove,
+    simplify,
+    substitute,
+)
+from passes.ir.arith.terms import build, terms
 from passes.ir.expr import Const, Expr, FloorDiv, FloorMod, Var
 from passes.ir.loop.nodes import Block, Buffer, For
-from passes.ir.node import postorder
+from passes.ir.node import Node, postorder
 from passes.schedule.accesses import Access, Ranges, accesses
-from passes.schedule.combiner import combiner_of
+from passes.schedule.combiner import reduction_of
+from passes.schedule.strides import distinct
 from passes.schedule.tree import loaded, statements, written
 
 _SPLITS = 6  # how many fused loops one variable may be taken apart into
-_Known = tuple[tuple[Var, Expr, Expr], ...]
+Facts = tuple[tuple[Var, Expr, Expr], ...]
+"""Loops with their first and last values, as the key of a memo."""
 
 
 def carried(
@@ -90,6 +102,34 @@ def never_meet(
     )
 
 
+def never_meets_later(
+    a: Access,
+    b: Access,
+    var: Var,
+    free: Iterable[Var],
+    known: Ranges,
+    stored: frozenset[Buffer],
+) -> bool:
+    """Whether `b` at a later iteration of `var` never touches what `a` does; as `never_meet`."""
+    return _apart(a.indices, b.indices, var, frozenset(free), known, stored)
+
+
+def disjoint(
+    a: Access, b: Access, free: Iterable[Var], known: Ranges, stored: frozenset[Buffer]
+) -> bool:
+    """Whether `a` and `b` never touch the same element, the loops `free` running independently for
+    both; all others are at the same iteration."""
+    if not all(steady(i, stored) for i in (*a.indices, *b.indices)):
+        return False
+    names: dict[Var, Expr] = {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free if v in known}
+    env = dict(known)
+    for v, renamed in names.items():
+        assert isinstance(renamed, Var)
+        env[renamed] = substitute(known[v][0], names), substitute(known[v][1], names)
+    steps = [substitute(j, names) - i for i, j in zip(a.indices, b.indices, strict=True)]
+    return any(_is_not_zero(step, env) for step in steps)
+
+
 def differ(indices: tuple[Expr, ...], axes: Sequence[Var], known: Ranges) -> bool:
     """Whether no two different values of `axes` give the same indices.
 
@@ -109,8 +149,8 @@ def combining(a: Access, b: Access) -> bool:
     block = a.block
     if block is None or b.block is not block or not reduces(block):
         return False
-    combiner = combiner_of(block)
-    return combiner is not None and combiner.target is a.buffer is b.buffer
+    reduction = reduction_of(block)
+    return reduction is not None and a.buffer is b.buffer and a.buffer in reduction.buffers
 
 
 def reduces(block: Block) -> bool:
@@ -124,7 +164,8 @@ def inner_loops(loop: For) -> frozenset[Var]:
 
 def steady(e: Expr, stored: Iterable[Buffer]) -> bool:
     """Whether the expression reads nothing that is stored to."""
-    return not loaded(e) & frozenset(stored)
+    read = loaded(e)
+    return not read or read.isdisjoint(stored)
 
 
 def _pairs(found: Iterable[Access]) -> Iterator[tuple[Access, Access]]:
@@ -153,15 +194,18 @@ def _apart(
     """Whether `first` at some iteration of `var` and `second` at a later one differ."""
     if not all(steady(i, stored) for i in (*first, *second)):
         return False
-    needed = _reachable([*first, *second, var], known)
+    found = distinct(first, second, var, free, known)
+    if found is not None:
+        return found
+    needed = reachable([*first, *second, var], known)
     facts = tuple([(v, *known[v]) for v in known if v in needed])
     return _proved_apart(first, second, var, free & needed, facts, _SPLITS)
 
 
-def _reachable(roots: list[Expr], known: Ranges) -> frozenset[Var]:
-    """The variables of the expressions, of their ranges, and so on."""
+def reachable(roots: Sequence[Node], known: Ranges) -> frozenset[Var]:
+    """The free variables of the nodes, those of their ranges, and so on."""
     found: set[Var] = set()
-    pending = [v for e in roots for v in free_vars(e)]
+    pending = [v for root in roots for v in free_vars(root)]
     while pending:
         var = pending.pop()
         if var not in found:
@@ -176,35 +220,52 @@ def _proved_apart(
     second: tuple[Expr, ...],
     var: Var,
     free: frozenset[Var],
-    facts: _Known,
+    facts: Facts,
     splits: int,
 ) -> bool:
-    env = {v: (lo, hi) for v, lo, hi in facts}
+    env = _running(var, facts)
+    if env is None:
+        return True
+    ends = {v: (lo, hi) for v, lo, hi in facts}
     first = tuple([simplify(i, env) for i in first])
     second = tuple([simplify(i, env) for i in second])
-    width = _width((*first, *second), var)
-    if width is not None and splits and var in env:
+    width = width_of((*first, *second), var)
+    if width is not None and splits and var in ends:
         return _apart_in_parts(first, second, var, width, free, facts, splits)
-    top = env[var][1] if var in env else None
     later = Var("later", -1, var.dtype)
     names: dict[Var, Expr] = {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free}
     names[var] = var + 1 + later
-    limits: dict[Var, tuple[Expr, Expr]] = dict(env)
-    zero = Const(0, var.dtype)
-    if top is not None:
-        limits[later] = (zero, top - 1 - var)
+    if var in ends:
+        env[later] = (Const(0, var.dtype), ends[var][1] - 1 - var)
     for v in free:
-        renamed = names[v]
-        assert isinstance(renamed, Var)
-        limits[renamed] = substitute(env[v][0], names), substitute(env[v][1], names)
+        env[names[v]] = substitute(ends[v][0], names), substitute(ends[v][1], names)
     for a, b in zip(first, second, strict=True):
-        step = substitute(b, names) - a
-        if prove(step >= 1, limits) or prove(step <= -1, limits):
+        if _is_not_zero(substitute(b, names) - a, env):
             return True
     return False
 
 
-def _width(indices: tuple[Expr, ...], var: Var) -> Expr | None:
+def _is_not_zero(step: Expr, env: Env) -> bool:
+    """Also for  a*2 + b  with  1 <= b <= 1:  what is left of a multiple cannot reach the next."""
+    if prove(step >= 1, env) or prove(step <= -1, env):
+        return True
+    parts = terms(simplify(step, env))
+    for width in sorted({abs(c) for c in parts.values() if abs(c) > 1}):
+        rest = build({m: c for m, c in parts.items() if c % width})
+        for small in (rest, 0 - rest):
+            if prove(small >= 1, env) and prove(small <= width - 1, env):
+                return True
+    return False
+
+
+def _running(var: Var, facts: Facts) -> Narrowed | None:
+    """The ranges where all those loops run, and that of `var` more than once; None if never."""
+    least = [hi - lo >= (1 if v is var else 0) for v, lo, hi in facts]
+    env = {v: (lo, hi) for v, lo, hi in facts}
+    return narrowed(env, [e for e in least if dims_of(e) and not free_vars(e)])
+
+
+def width_of(indices: Sequence[Expr], var: Var) -> Expr | None:
     """The least `w` of the quotients `var // w` and remainders `var % w` in the indices."""
     found = {
         n.b
@@ -224,11 +285,14 @@ def _apart_in_parts(
     var: Var,
     width: Expr,
     free: frozenset[Var],
-    facts: _Known,
+    facts: Facts,
     splits: int,
 ) -> bool:
     """With `var = q*width + r`: apart if q differs, and if only r does."""
     env = {v: (lo, hi) for v, lo, hi in facts}
+    running = _running(var, facts)
+    if running is not None and not prove(width >= 1, running):
+        return False
     zero = Const(0, var.dtype)
     q = Var("q", -10_000_000 - splits, var.dtype)
     r = Var("r", -10_000_000 - splits, var.dtype)

@@ -2,77 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from passes.ir.expr import Expr, Var
-from passes.ir.expr_text import parse_expr
-from passes.ir.loop.nodes import Buffer, For, Function, Scope
+from passes.ir.loop.nodes import Attr, BlockAxis, Scope, ThreadAxis
 from passes.schedule import primitives as p
-from passes.schedule.trace import Instruction, Layout, Trace
-from passes.schedule.tree import (
-    ScheduleError,
-    get_buffer,
-    loops_in,
-    path_to_block,
-    spell,
-    statements,
-)
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from passes.schedule.decisions import Location
+from passes.schedule.recorder import Recorder
 
 
-class Schedule:
-    """`function` is the program so far, `trace` the steps that led to it.
+class Schedule(Recorder):
+    """The primitives as methods.
 
-    Loops are handles (the variable), blocks are labels, buffers are names.
+    s = Schedule(function)
+    i, j = s.loops("dot")
+    i_o, i_i = s.split(i, 4)
     """
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self.trace = Trace()
+    def split(
+        self, loop: Var, factors: p.Factor | Sequence[p.Factor], predicate: bool = True
+    ) -> tuple[Var, ...]:
+        given = tuple(factors) if isinstance(factors, Sequence) else factors
+        return self._with(p.split, loop, given, *([] if predicate else [False]))
 
-    def loops(self, label: str) -> list[Var]:
-        """The loops around a block, outermost first."""
-        return [s.var for s in loops_in(path_to_block(self.function, label, "loops"))]
-
-    def loop(self, name: str) -> Var:
-        """The loop whose variable is spelled so. Raises ScheduleError if there is none."""
-        for stmt in statements(self.function):
-            if isinstance(stmt, For) and spell(stmt.var) == name:
-                return stmt.var
-        raise ScheduleError("loop", f"'{name}'", "there is no such loop", self.function)
-
-    def expr(self, text: str) -> Expr:
-        """An expression over the function's dims, as `n//8*8`. Raises IRError."""
-        return parse_expr(text, {dim.name: dim for dim in self.function.dims})
-
-    def buffer(self, name: str) -> Buffer:
-        """The buffer of that name (with or without its ordinal)."""
-        return get_buffer(self.function, name, "buffer")
-
-    def _with(
-        self,
-        primitive: Callable[Concatenate[Function, P], tuple[Function, R]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        self.function, result = primitive(self.function, *args, **kwargs)
-        self.trace.steps.append(Instruction(primitive.__name__, args, result))
-        return result
-
-    def _do(
-        self,
-        primitive: Callable[Concatenate[Function, P], Function],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> None:
-        self.function = primitive(self.function, *args, **kwargs)
-        self.trace.steps.append(Instruction(primitive.__name__, args))
-
-    def split(self, loop: Var, factor: int) -> tuple[Var, Var]:
-        return self._with(p.split, loop, factor)
+    def add_unit_loop(self, at: Var | str) -> Var:
+        return self._with(p.add_unit_loop, at)
 
     def fuse(self, *loops: Var) -> Var:
         """All the loops, nested in this order, as one."""
@@ -93,6 +48,9 @@ class Schedule:
     def unroll(self, loop: Var) -> None:
         self._do(p.unroll, loop)
 
+    def bind(self, loop: Var, thread: BlockAxis | ThreadAxis) -> None:
+        self._do(p.bind, loop, thread)
+
     def loop_partition(
         self, loops: Sequence[Var], point: Expr
     ) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
@@ -101,25 +59,88 @@ class Schedule:
     def merge(self, first: Var, second: Var) -> None:
         self._do(p.merge, first, second)
 
-    def cache_write(self, label: str, scope: Scope) -> str:
-        return self._with(p.cache_write, label, scope)
+    def cache_read(self, label: str, buffer: str, scope: Scope) -> str:
+        return self._with(p.cache_read, label, buffer, scope)
 
-    def reindex_cache_read(self, label: str, factor: int, scope: Scope) -> str:
-        return self._with(p.reindex_cache_read, label, factor, scope)
+    def cache_write(self, label: str, scope: Scope, buffer: str | None = None) -> str:
+        return self._with(p.cache_write, label, scope, *([] if buffer is None else [buffer]))
+
+    def cache_index(self, label: str, buffer: str, scope: Scope) -> tuple[str, ...]:
+        return self._with(p.cache_index, label, buffer, scope)
+
+    def reindex(self, label: str, buffer: str, access: p.Access) -> str:
+        return self._with(p.reindex, label, buffer, access)
+
+    def reindex_cache_read(
+        self, label: str, what: int | str, scope: Scope, layout: p.IndexMap | None = None
+    ) -> str:
+        return self._with(p.reindex_cache_read, label, what, scope, *_given(layout))
+
+    def reindex_cache_write(
+        self,
+        label: str,
+        scope: Scope,
+        layout: p.IndexMap | None = None,
+        buffer: str | None = None,
+    ) -> str:
+        return self._with(p.reindex_cache_write, label, scope, *_given(layout, buffer))
 
     def set_scope(self, buffer: str, scope: Scope) -> None:
         self._do(p.set_scope, buffer, scope)
 
-    def transform_layout(self, buffer: str, layout: p.IndexMap) -> None:
-        old = get_buffer(self.function, buffer, "transform_layout")
-        axes = tuple([Var("i", k) for k in range(len(old.shape))])
-        self._do(p.transform_layout, buffer, Layout(axes, tuple(layout(axes))))
+    def storage_align(self, buffer: str, axis: int, factor: int, offset: int) -> None:
+        self._do(p.storage_align, buffer, axis, factor, offset)
+
+    def transform_layout(
+        self, buffer: str, layout: p.IndexMap, pad: bool | int | float | None = None
+    ) -> None:
+        self._do(p.transform_layout, buffer, layout, *_given(pad))
+
+    def transform_block_layout(self, label: str, layout: p.IndexMap) -> tuple[Var, ...]:
+        return self._with(p.transform_block_layout, label, layout)
+
+    def annotate(self, at: Var | str, key: str, value: Attr) -> None:
+        self._do(p.annotate, at, key, value)
+
+    def unannotate(self, at: Var | str, key: str) -> None:
+        self._do(p.unannotate, at, key)
 
     def compute_at(self, label: str, loop: Var) -> None:
         self._do(p.compute_at, label, loop)
 
+    def reverse_compute_at(self, label: str, loop: Var) -> None:
+        self._do(p.reverse_compute_at, label, loop)
+
+    def place(self, label: str, location: Location | Var | Literal["inline", "root"]) -> None:
+        given: Any = location
+        self._do(p.place, label, given)
+
     def compute_inline(self, label: str) -> None:
         self._do(p.compute_inline, label)
+
+    def reverse_compute_inline(self, label: str) -> None:
+        self._do(p.reverse_compute_inline, label)
+
+    def fuse_reduction_epilogue(self, reduction: str, epilogue: str) -> None:
+        self._do(p.fuse_reduction_epilogue, reduction, epilogue)
+
+    def decompose_padding(self, label: str, loop: Var) -> str:
+        return self._with(p.decompose_padding, label, loop)
+
+    def pad_einsum(self, label: str, padding: Sequence[int]) -> tuple[str, ...]:
+        return self._with(p.pad_einsum, label, tuple(padding))
+
+    def rolling_buffer(self, label: str, axis: int) -> None:
+        self._do(p.rolling_buffer, label, axis)
+
+    def software_pipeline(
+        self,
+        loop: Var,
+        stages: Sequence[int],
+        order: Sequence[int],
+        asynchronous: Sequence[int] = (),
+    ) -> None:
+        self._do(p.software_pipeline, loop, tuple(stages), tuple(order), tuple(asynchronous))
 
     def decompose_reduction(self, label: str, loop: Var) -> str:
         return self._with(p.decompose_reduction, label, loop)
@@ -127,25 +148,14 @@ class Schedule:
     def rfactor(self, label: str, loop: Var, scope: Scope = "global") -> str:
         return self._with(p.rfactor, label, loop, scope)
 
-    def tensorize(self, loop: Var, intrinsic: str) -> None:
-        self._do(p.tensorize, loop, intrinsic)
+    def blockize(self, loop: Var) -> str:
+        return self._with(p.blockize, loop)
+
+    def tensorize(self, target: Var | str, intrinsic: str) -> None:
+        self._do(p.tensorize, target, intrinsic)
 
 
-def replay(function: Function, trace: Trace) -> Schedule:
-    """The schedule that the steps of `trace` make of `function`: the traced one, if it is the
-    function traced.
-
-    Raises ScheduleError if a step no longer applies, or gives other handles than it did.
-    """
-    s = Schedule(function)
-    for number, step in enumerate(trace):
-        primitive = getattr(p, step.name)
-        made = primitive(s.function, *step.args)
-        new, result = made if isinstance(made, tuple) else (made, None)
-        if result != step.result:
-            place = f"step {number + 1}, {step.name},"
-            reason = "it gives other loops or labels; the trace is of another function"
-            raise ScheduleError("replay", place, reason, s.function)
-        s.function = new
-        s.trace.steps.append(step)
-    return s
+def _given(*options: Any) -> list[Any]:
+    """The options up to the last one that is not None."""
+    used = [k for k, option in enumerate(options) if option is not None]
+    return list(options[: used[-1] + 1]) if used else []

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from passes.ir.derived import Derived, union
 from passes.ir.expr import Var
 from passes.ir.expr_text import name_of
-from passes.ir.loop.nodes import Block, Buffer, For, Function, If, Load, Seq, Stmt, Store, seq
+from passes.ir.loop.nodes import (
+    AsyncGroup,
+    AsyncWait,
+    Block,
+    Buffer,
+    For,
+    Function,
+    If,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+    View,
+    While,
+    seq,
+)
 from passes.ir.loop.text import Listing, window
-from passes.ir.node import IRError, Node, postorder, rewrite
+from passes.ir.node import IRError, Node, rewrite
 
 
 class ScheduleError(IRError):
@@ -67,36 +83,56 @@ def spell(var: Var) -> str:
     return name_of(var)
 
 
-def statements(root: Node) -> Iterator[Stmt]:
-    """All statements below `root`, in program order, outer before inner."""
-    if isinstance(root, Function):
-        yield from statements(root.body)
-        return
-    if isinstance(root, Stmt):
-        yield root
-        for child in root.children:
-            if isinstance(child, Stmt):
-                yield from statements(child)
+def _below(node: Node, below: Sequence[tuple[Stmt, ...]]) -> tuple[Stmt, ...]:
+    inside = [child for child in node.children if isinstance(child, Stmt)]
+    return tuple([s for child, rest in zip(inside, below, strict=True) for s in (child, *rest)])
 
 
-def path(function: Function, wanted: Callable[[Stmt], bool]) -> tuple[Stmt, ...] | None:
-    """The statements from the body down to the first that is `wanted`, inclusive."""
+def _bound_here(node: Node, below: Sequence[frozenset[Var | str]]) -> frozenset[Var | str]:
+    names = union(below)
+    if isinstance(node, For):
+        return names | {node.var}
+    return names | {node.label} if isinstance(node, Block) else names
 
-    def search(stmt: Stmt) -> tuple[Stmt, ...] | None:
-        if wanted(stmt):
-            return (stmt,)
-        for child in stmt.children:
-            if isinstance(child, Stmt) and (found := search(child)) is not None:
-                return (stmt, *found)
-        return None
 
-    return search(function.body)
+def _top(node: Node, below: Sequence[int]) -> int:
+    own = node.ordinal if isinstance(node, Var | Buffer) else -1
+    return max(own, *below) if below else own
+
+
+_statements_below = Derived("statements", _below, Stmt)
+_names = Derived("names", _bound_here, Stmt)
+_top_ordinal = Derived("top_ordinal", _top)
+
+
+def statements(root: Node) -> tuple[Stmt, ...]:
+    """All statements below `root` and itself, in program order, outer before inner."""
+    below = _statements_below(root)
+    return (root, *below) if isinstance(root, Stmt) else below
+
+
+def _path(function: Function, name: Var | str) -> tuple[Stmt, ...] | None:
+    """The statements from the body down to the loop of a variable or the block of a label."""
+    found: list[Stmt] = []
+    inside: Sequence[Node] = (function.body,)
+    while True:
+        for stmt in inside:
+            if isinstance(stmt, Stmt) and name in _names(stmt):
+                break
+        else:
+            return None
+        found.append(stmt)
+        if (isinstance(stmt, For) and stmt.var is name) or (
+            isinstance(stmt, Block) and stmt.label == name
+        ):
+            return tuple(found)
+        inside = stmt.children
 
 
 def path_to_loop(function: Function, var: Var, primitive: str) -> tuple[Stmt, ...]:
     """The path ending in the loop of `var`. Raises ScheduleError if there is none."""
     _kernels_only(function, primitive)
-    found = path(function, lambda s: isinstance(s, For) and s.var is var)
+    found = _path(function, var)
     if found is None:
         raise ScheduleError(primitive, f"loop {spell(var)}", "there is no such loop", function)
     return found
@@ -105,7 +141,7 @@ def path_to_loop(function: Function, var: Var, primitive: str) -> tuple[Stmt, ..
 def path_to_block(function: Function, label: str, primitive: str) -> tuple[Stmt, ...]:
     """The path ending in the block. Raises ScheduleError if there is none."""
     _kernels_only(function, primitive)
-    found = path(function, lambda s: isinstance(s, Block) and s.label == label)
+    found = _path(function, label)
     if found is None:
         raise ScheduleError(primitive, f"block '{label}'", "there is no such block", function)
     return found
@@ -122,6 +158,12 @@ def get_loop(function: Function, var: Var, primitive: str) -> For:
     loop = path_to_loop(function, var, primitive)[-1]
     assert isinstance(loop, For)
     return loop
+
+
+def find_loop(function: Function, var: Var) -> For | None:
+    """The loop of the variable, if the function has one."""
+    found = _path(function, var)
+    return found[-1] if found is not None and isinstance(found[-1], For) else None
 
 
 def get_block(function: Function, label: str, primitive: str) -> Block:
@@ -145,17 +187,26 @@ def replace(function: Function, old: Stmt, new: Stmt | None) -> Function:
 
     Loops left without a body disappear.
     """
+    body = exchanged(function.body, old, new)
+    return function.replace(body=Seq(()) if body is None else body)
+
+
+def exchanged(root: Stmt, old: Stmt, new: Stmt | None) -> Stmt | None:
+    """`replace` below a statement; None if nothing is left of it."""
+    inside = _names(old)
 
     def visit(stmt: Stmt) -> Stmt | None:
         if stmt is old:
             return new
+        if not inside <= _names(stmt):
+            return stmt
         match stmt:
             case Seq():
                 kept = [visit(child) for child in stmt.stmts]
                 if all(child is None for child in kept):
                     return None
                 return seq(*kept)
-            case For():
+            case For() | While() | AsyncGroup():
                 body = visit(stmt.body)
                 return None if body is None else stmt.replace(body=body)
             case If():
@@ -171,19 +222,17 @@ def replace(function: Function, old: Stmt, new: Stmt | None) -> Function:
             case _:
                 return stmt
 
-    body = visit(function.body)
-    return function.replace(body=Seq(()) if body is None else body)
+    return visit(root)
 
 
 def fresh_ordinal(function: Function) -> int:
     """An ordinal no variable or buffer of the function has; from it on all are free."""
-    used = [n.ordinal for n in postorder(function) if isinstance(n, Var | Buffer)]
-    return max(used, default=-1) + 1
+    return _top_ordinal(function) + 1
 
 
 def fresh_label(function: Function, label: str) -> str:
     """The label itself if it is free, else with the first number that makes it so."""
-    taken = {block.label for block in blocks_in(function.body)}
+    taken = _names(function.body)
     numbered = (f"{label}_{n}" for n in itertools.count(1))
     return next(c for c in itertools.chain([label], numbered) if c not in taken)
 
@@ -195,7 +244,9 @@ def loops_in(stmts: tuple[Stmt, ...]) -> list[For]:
 
 def own_nest(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """The last part of a path: the loops that hold nothing but the block at its end."""
-    branching = [k for k, s in enumerate(stmts[:-1]) if isinstance(s, Seq | If | Block)]
+    branching = [
+        k for k, s in enumerate(stmts[:-1]) if isinstance(s, Seq | If | While | Block | AsyncGroup)
+    ]
     return stmts[branching[-1] + 1 :] if branching else stmts
 
 
@@ -204,34 +255,89 @@ def blocks_in(root: Stmt) -> list[Block]:
     return [s for s in statements(root) if isinstance(s, Block)]
 
 
+def check_unviewed(refuse: Refusal, found: Sequence[Stmt]) -> None:
+    """Raises if views name memory in the block at the end of a path, or around it."""
+    for stmt in (*found[:-1], *statements(found[-1])):
+        if isinstance(stmt, Block) and stmt.views:
+            raise refuse(f"block '{stmt.label}' has views of memory")
+
+
 def replace_buffer(function: Function, old: Buffer, new: Buffer) -> Function:
-    """Every mention of a buffer exchanged, declaration included."""
-    return rewrite(function, lambda n: new if n is old else None)
+    """Every mention of a buffer exchanged, declaration included; views of it get its scope."""
+    names: dict[Node, Buffer] = {old: new}
+    for view in [view for block in blocks_in(function.body) for view in block.views]:
+        source = names.get(view.source.buffer)
+        if source is not None:
+            names[view.buffer] = view.buffer.replace(scope=source.scope)
+    return rewrite(function, names.get, where=lambda n: not _mentioned(n).isdisjoint(names))
 
 
-@lru_cache(maxsize=1 << 10)
+def _buffers(node: Node, below: Sequence[frozenset[Buffer]]) -> frozenset[Buffer]:
+    found = union(below)
+    return found | {node} if isinstance(node, Buffer) else found
+
+
+_mentioned = Derived("buffers", _buffers)
+
+
+def _written(node: Node, below: Sequence[frozenset[Buffer]]) -> frozenset[Buffer]:
+    match node:
+        case Store():
+            return frozenset((node.buffer,))
+        case Update():
+            return frozenset([target.buffer for target in node.targets])
+        case AsyncWait():
+            return frozenset(node.buffers)
+        case Block():
+            return _behind(node, union(below))
+    return union(below)
+
+
+def _loaded(node: Node, below: Sequence[frozenset[Buffer]]) -> frozenset[Buffer]:
+    match node:
+        case Load():
+            return union([*below, frozenset((node.buffer,))])
+        case View():
+            return union([loaded(e) for e in node.source.indices])
+        case Block():
+            return _behind(node, union(below))
+    return union(below)
+
+
+def _behind(block: Block, buffers: frozenset[Buffer]) -> frozenset[Buffer]:
+    """The buffers that the views among them are regions of."""
+    for view in reversed(block.views):
+        if view.buffer in buffers:
+            buffers = buffers - {view.buffer} | {view.source.buffer}
+    return buffers
+
+
+_buffers_written = Derived("written", _written, Stmt)
+_buffers_loaded = Derived("loaded", _loaded)
+
+
 def written(root: Node) -> frozenset[Buffer]:
     """The buffers stored to below `root`."""
-    return frozenset(n.buffer for n in postorder(root) if isinstance(n, Store))
+    return _buffers_written(root)
 
 
-@lru_cache(maxsize=1 << 12)
 def loaded(root: Node) -> frozenset[Buffer]:
     """The buffers read below `root`, a reduction's own output included."""
-    return frozenset(n.buffer for n in postorder(root) if isinstance(n, Load))
+    return _buffers_loaded(root)
 
 
 def renamed(root: Stmt, first: int, suffix: str) -> tuple[Stmt, int]:
     """A copy of `root` with fresh variables from ordinal `first` and suffixed block labels.
 
-    Gives the copy and the next free ordinal. Buffers stay.
+    Gives the copy and the next free ordinal. Buffers stay, but for the blocks' own views.
     """
-    bound: list[Var] = []
+    bound: list[Var | Buffer] = []
     for stmt in statements(root):
         if isinstance(stmt, For):
             bound.append(stmt.var)
         elif isinstance(stmt, Block):
             bound.extend(it.var for it in stmt.iters)
+            bound.extend(view.buffer for view in stmt.views)
     names: dict[Node, Node] = {v: v.replace(ordinal=first + k) for k, v in enumerate(bound)}
 
     def rule(node: Node) -> Node | None:

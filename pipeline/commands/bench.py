@@ -1,4 +1,4 @@
-"""`doit bench recipe=NAME [against=llama.cpp]`: how fast a package is."""
+"""`doit bench recipe=NAME` or `workload=NAME`: how fast a package is, or operators are."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
     """Builds what is missing (told on standard error), measures, shows a table, keeps JSON."""
 
     name = "bench"
-    doc_purpose = "measure a recipe's package, alone or against llama.cpp"
+    doc_purpose = "measure a recipe's package or a workload's operators, alone or against others"
     doc_usage = (
         "recipe=NAME [against=llama.cpp] [threads=1,2] [repeats=N] [peer_python=PATH] "
-        "[KEY.KEY=VALUE ...]"
+        "[KEY.KEY=VALUE ...], or workload=NAME|FILE.yaml [case=NAME,...] [target=LEVEL] "
+        "[against=torch,onnxruntime,openvino] [threads=1,2] [repeats=N] [peer_python=PATH]"
     )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
@@ -51,7 +52,12 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
 
         with plain_errors():
             if pos_args:
-                raise UsageError(f"bench does not know '{pos_args[0]}': `doit bench recipe=NAME`")
+                raise UsageError(
+                    f"bench does not know '{pos_args[0]}': `doit bench recipe=NAME` or "
+                    "`doit bench workload=NAME`"
+                )
+            if "workload" in given_variables():
+                return self._workload(given_variables())
             request = read_request(given_variables(), VARIABLES)
             options = read_options(request.own)
             build = open_build(request, "bench")
@@ -69,11 +75,23 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
                 leave(f"error: {error}", FAILED)
         return 0
 
+    def _workload(self, given: Mapping[str, str]) -> int:
+        from pipeline.bench.engine import BenchError
+        from pipeline.commands.bench_workload import run
+
+        if "recipe" in given:
+            raise UsageError("recipe= and workload= are two things to measure: give one of them")
+        right = False
+        try:
+            right = run(given)
+        except BenchError as error:
+            leave(f"error: {error}", FAILED)
+        return 0 if right else FAILED
+
 
 def read_options(own: Mapping[str, str]) -> Options:
     """Raises UsageError."""
     from pipeline.commands.variables import whole_number
-    from pipeline.runtime.cpu import usable_cpus
 
     against = own.get("against")
     if against is not None and against not in _PEERS:
@@ -82,6 +100,15 @@ def read_options(own: Mapping[str, str]) -> Options:
         raise UsageError(f"against={against} is no engine to compare with; {hint}")
     if against is None and "peer_python" in own:
         raise UsageError("peer_python= is for comparisons: add against=llama.cpp or leave it out")
+    repeats = whole_number("repeats", own.get("repeats", str(_REPEATS)), 1)
+    return Options(against, read_threads(own), repeats, own.get("peer_python", sys.executable))
+
+
+def read_threads(own: Mapping[str, str]) -> tuple[int, ...]:
+    """The thread counts of `threads=1,2`, by default one and two. Raises UsageError."""
+    from pipeline.commands.variables import whole_number
+    from pipeline.runtime.cpu import usable_cpus
+
     cpus = usable_cpus()
     threads = tuple(count for count in _THREADS if count <= cpus)
     if "threads" in own:
@@ -92,8 +119,7 @@ def read_options(own: Mapping[str, str]) -> Options:
                 f"threads={max(threads)} is more than the {cpus} CPUs that this process may use: "
                 "threads would wait for each other"
             )
-    repeats = whole_number("repeats", own.get("repeats", str(_REPEATS)), 1)
-    return Options(against, threads, repeats, own.get("peer_python", sys.executable))
+    return threads
 
 
 def _measure(build: Build, folder: Path, options: Options) -> None:

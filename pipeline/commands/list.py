@@ -1,4 +1,4 @@
-"""`doit list`: the tasks, the commands and the recipes there are."""
+"""`doit list`: the tasks, the commands, the recipes and the workloads there are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class List(DoitList):  # type: ignore[misc]  # doit has no types
     """doit's list of tasks, and what else can be typed."""
 
     name = "list"
-    doc_purpose = "list tasks, commands and recipes"
+    doc_purpose = "list tasks, commands, recipes and workloads"
 
     def __init__(self, cmds: Any = None, **kwargs: Any) -> None:
         super().__init__(cmds=cmds, **kwargs)
@@ -53,6 +53,13 @@ class List(DoitList):  # type: ignore[misc]  # doit has no types
             self.outstream.write(f"{name:<{width}}{purpose}\n")
         self.outstream.write("\nrecipes (recipe=NAME)\n")
         for name in recipe_names(Path.cwd()):
+            self.outstream.write(f"  {name}\n")
+        from pipeline.workloads.load import workload_names
+
+        workloads = workload_names(Path.cwd())
+        if workloads:
+            self.outstream.write("\nworkloads (bench workload=NAME)\n")
+        for name in workloads:
             self.outstream.write(f"  {name}\n")
         return 0
 

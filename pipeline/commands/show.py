@@ -1,30 +1,28 @@
-"""`doit show recipe=NAME stage=STAGE [file=PATTERN]`: what a stage made."""
+"""`doit show recipe=NAME stage=STAGE [file=PATTERN | function=PATTERN]`: what a stage made."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doit.cmd_base import Command
 
 from pipeline.commands.errors import UsageError, plain_errors
+from pipeline.commands.stage_files import StageFiles
 
-if TYPE_CHECKING:
-    from pipeline.stages.build import Build
-    from pipeline.store import Tree
-
-VARIABLES = ("stage", "file")
+VARIABLES = ("stage", "file", "function", "level")
 
 
 class Show(Command):  # type: ignore[misc]  # doit has no types
-    """Without `file` the names of a stage's files; with it, the text of those that match."""
+    """Without more the names of a stage's files; with `file` the text of those that match; with
+    `function` a loop function's text, loop nest and trace, or the hot loop of its code."""
 
     name = "show"
-    doc_purpose = "show the files that a stage made, or the text of some"
+    doc_purpose = "show the files that a stage made, or all about a function"
     doc_usage = (
-        "recipe=NAME stage=STAGE [file=NAME, or a pattern such as 'loops/*'] [KEY=VALUE ...]"
+        "recipe=NAME stage=STAGE [file=NAME, or a pattern such as 'loops/*'] "
+        "[function=NAME, or a pattern [level=LEVEL]] [KEY=VALUE ...]"
     )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
@@ -37,61 +35,32 @@ class Show(Command):  # type: ignore[misc]  # doit has no types
                     f"show does not know '{pos_args[0]}': `doit show recipe=NAME stage=STAGE`"
                 )
             request = read_request(given_variables(), VARIABLES)
-            build = open_build(request, "show")
-            tree = _tree(build, request.own.get("stage"))
-            pattern = request.own.get("file")
-            if pattern is None:
-                print("\n".join(sorted(tree.files)))
+            own = request.own
+            if "function" in own and "file" in own:
+                raise UsageError("function= and file= are two questions: ask one of them")
+            if "level" in own and "function" not in own:
+                raise UsageError("level= says which code of a function is meant: add function=NAME")
+            files = StageFiles(open_build(request, "show"), own.get("stage"))
+            if "function" in own:
+                from pipeline.commands.show_function import show_function
+
+                show_function(files, own["function"], own.get("level"))
+            elif "file" in own:
+                _print_texts(files, own["file"])
             else:
-                _print_texts(build, tree, pattern)
+                print("\n".join(files.names))
         return 0
 
 
-def _tree(build: Build, stage: str | None) -> Tree:
-    """What the stage made, as things are now. Raises UsageError, BuildError."""
-    from pipeline.stages.errors import BuildError, Unknown
-
-    names = [stage.name for stage in build.stages]
-    if stage not in names:
-        which = "say which stage" if stage is None else f"unknown stage '{stage}'"
-        raise UsageError(f"{which}: stage=NAME, one of {', '.join(names)}")
-    try:
-        row = build.find(build.stage(stage), fetch=False)
-    except Unknown:
-        row = None
-    tree = None if row is None else build.store.tree(row.output)
-    if tree is None:
-        raise BuildError(
-            f"{stage} has not run as things are now: `doit build recipe={build.recipe}` with the "
-            "same overrides runs it"
-        )
-    return tree
-
-
-def _print_texts(build: Build, tree: Tree, pattern: str) -> None:
+def _print_texts(files: StageFiles, pattern: str) -> None:
     """Raises UsageError if nothing matches, BuildError for what cannot be shown."""
-    from pipeline.stages.errors import BuildError
-
-    found = _matching(tree.files, pattern)
+    found = [name for name in files.names if fnmatchcase(name, pattern)]
+    if not found:
+        near = difflib.get_close_matches(pattern, files.names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "leave out file= to see them all"
+        raise UsageError(f"file={pattern} is none of the stage's files; {hint}")
     for name in found:
-        data = build.store.blobs.read(tree.files[name].digest)
-        if data is None:
-            raise BuildError(f"{name} is damaged in the store: run the build again")
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            raise BuildError(f"{name} is not text") from None
+        text = files.text(name)
         if len(found) > 1:
             print(f"# {name}")
         print(text, end="" if text.endswith("\n") else "\n")
-
-
-def _matching(names: Iterable[str], pattern: str) -> list[str]:
-    """The names that match. Raises UsageError if none does."""
-    every = sorted(names)
-    found = [name for name in every if fnmatchcase(name, pattern)]
-    if not found:
-        near = difflib.get_close_matches(pattern, every, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "leave out file= to see them all"
-        raise UsageError(f"file={pattern} is none of the stage's files; {hint}")
-    return found

@@ -59,6 +59,7 @@ def native_level(host: HostCpu, described: Iterable[TargetLevel]) -> TargetLevel
         "name": NATIVE,
         "features": features,
         "has_vnni": vnni_at(base.vector_bits, set(features)),
+        "intrinsics": None,
         "l1d_bytes": host.l1d_bytes or base.l1d_bytes,
         "l2_bytes": host.l2_bytes or base.l2_bytes,
     }

@@ -8,7 +8,7 @@ errors are found together; a check across sections stands in the section that ho
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from blake3 import blake3
 from pydantic import (
@@ -219,12 +219,19 @@ class Recipe(Section):
 
 
 def section_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """The model of a section, None for a plain value; `name` as written in a recipe."""
+    """The model of a section, or of the sections that a list or map holds; None for a plain
+    value. `name` as written in a recipe."""
     for field_name, info in model.model_fields.items():
         if (info.alias or field_name) == name:
-            kind = info.annotation
-            return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+            return _section_in(info.annotation)
     return None
+
+
+def _section_in(kind: Any) -> type[BaseModel] | None:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    found = [_section_in(part) for part in get_args(kind)]
+    return next((section for section in found if section is not None), None)
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

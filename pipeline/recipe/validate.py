@@ -38,6 +38,7 @@ _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 _PATTERNS = {
     r"^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hexadecimal digits",
     r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$": "a name of lower-case letters, digits, `.`, `_`, `-`",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "a name of letters, digits and `_`",
 }
 
 

@@ -68,7 +68,14 @@ def test_perplexity(project: Project) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("bench recipe=toy x", "bench does not know 'x': `doit bench recipe=NAME`"),
+        (
+            "bench recipe=toy x",
+            "bench does not know 'x': `doit bench recipe=NAME` or `doit bench workload=NAME`",
+        ),
+        (
+            "bench recipe=toy workload=gemm",
+            "recipe= and workload= are two things to measure: give one of them",
+        ),
         ("perplexity recipe=toy", "say which text: text=FILE, in UTF-8"),
         ("perplexity recipe=toy text=no", "text=no cannot be read (No such file or directory)"),
         ("perplexity recipe=toy text=model.gguf", "text=model.gguf is not text in UTF-8"),

@@ -104,7 +104,11 @@ def test_list(built: Project) -> None:
     )
     assert purposes["plan"] == "show what a build would run, and why"
     assert purposes["generate"].startswith("generate text with a recipe's package")
-    assert recipes == "recipes (recipe=NAME)\n  toy\n"
+    shipped = ["conv", "gemm", "llm", "metaschedule"]
+    assert recipes.splitlines() == [
+        *["recipes (recipe=NAME)", "  toy", "", "workloads (bench workload=NAME)"],
+        *[f"  {name}" for name in shipped],
+    ]
     done = built.doit("list", "--all", "--quiet", "recipe=toy")
     assert done.stdout.split() == sorted(["build", *(f"build:toy:{n}" for n in EVERYTHING)])
 

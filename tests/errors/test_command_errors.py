@@ -53,6 +53,21 @@ def test_show(built: Project) -> None:
             "file=zzz is none of the stage's files; leave out file= to see them all",
         ),
         (
+            ["show", "recipe=toy", "stage=shape", "function=main"],
+            3,
+            "shape has no loop functions; stages fuse, search and codegen have",
+        ),
+        (
+            ["show", "recipe=toy", "stage=shape", "function=main", "file=shapes.txt"],
+            3,
+            "function= and file= are two questions: ask one of them",
+        ),
+        (
+            ["show", "recipe=toy", "stage=search", "level=x86-64-v3"],
+            3,
+            "level= says which code of a function is meant: add function=NAME",
+        ),
+        (
             ["show", "toy"],
             3,
             "show does not know 'toy': `doit show recipe=NAME stage=STAGE`",

@@ -5,11 +5,12 @@ import textwrap
 import numpy as np
 import pytest
 
-from passes.ir.dtypes import F32
-from passes.ir.expr import Const, Dim, Var
+from passes.codegen.lower import lower
+from passes.ir.dtypes import F32, I32
+from passes.ir.expr import Const, Dim, Var, index
 from passes.ir.loop.interpret import interpret
 from passes.ir.loop.memory import ExecutionError
-from passes.ir.loop.nodes import Buffer, For, Function, Store, seq
+from passes.ir.loop.nodes import Block, Buffer, For, Function, Load, Store, View, seq
 from passes.ir.loop.parse import parse_function
 from passes.ir.loop.verify import verify, verify_lowered
 from passes.ir.node import IRError
@@ -166,13 +167,16 @@ def test_text_that_does_not_read():
           |                                   ^
         """
     )
-    assert message(IRError, lambda: parse_function(HEAD + "    while n:\n        pass\n")) == shown(
+    text = HEAD + "    try:\n        pass\n    finally:\n        pass\n"
+    assert message(IRError, lambda: parse_function(text)) == shown(
         """
-        line 2, column 5: not a statement of the loop IR; those are 'for … in range(…)', 'with block(…)', 'x[…] = …', 'if', launch(…), barrier() and pass
+        line 2, column 5: not a statement of the loop IR; those are 'for … in range(…)', 'while', 'if', 'with block(…)', 'with async_group(…)', 'x[…] = …', async_wait(…), launch(…), barrier() and pass
         1 | def f(x0: f32[n, 4], y1: f32[n], *, n: dim[1, 9]):
-        2 |     while n:
+        2 |     try:
           |     ^
         3 |         pass
+        4 |     finally:
+        5 |         pass
         """  # noqa: E501
     )
 
@@ -182,8 +186,19 @@ def test_text_that_does_not_read():
     [
         ("range(4)", "loop(4)",
          "line 3, column 19: no loops of kind 'loop'; there are range, parallel, vectorized,"
-         " unrolled"),
-        ("[n, 4]", "[n, 4](scope=3)", "line 1, column 7: 'x0' needs a type such as f32[n, 4]"),
+         " unrolled, block.x, block.y, block.z, thread.x, thread.y, thread.z"),
+        ("[n, 4]", "[n, 4](scope=3)",
+         "line 1, column 27: a buffer has strides=[…], align=bytes, pitch=[[axis, factor,"
+         " offset]] or distribution=distribution(…), not 'scope=3'"),
+        ("[n, 4]", "[n, 4](strides=[5, 1], pitch=[[2, 4, 1]])",
+         "line 1, column 7: buffer 'x' has a pitch of 2, 4, 1"),
+        ("[n, 4]", "[n, 4](align=24)",
+         "line 1, column 7: buffer 'x' has alignment 24, not a power of two"),
+        ("[n, 4]", '[n, 4](distribution=distribution({"i": 3}, {}))',
+         "line 1, column 34: coordinate 'i' has size 3, not a power of two"),
+        ("[n, 4]", '[n, 4](distribution=distribution(4, {}))',
+         'line 1, column 34: a distribution is written as in distribution({"i": 2, "j": 4},'
+         ' {"lane": [[1, 0], [0, 1], [0, 2]]})'),
         ("x0: f32", "x0: f31",
          "line 1, column 7: unknown element type 'f31'; known: f64, f32, f16, bf16, i64, i32,"
          " i16, i8, u64, u32, u16, u8, bool, index"),
@@ -268,4 +283,240 @@ def test_arguments():
 def test_division_by_zero():
     assert run("    y1[0] = cast(n%(n - 3), f32)\n") == (
         "function 'f': n%(n - 3) (where n = 3) divides by zero"
+    )
+
+
+PAIR = f"""{HEAD[:-3]}, k: dim[1, 2]):
+    best2 = alloc(f32[n])
+    @combiner(f32("-inf"), f32(0.0))
+    def last(a: f32, b: f32, c: f32, d: f32):
+        return max(a, c), select(a < c, d, b)
+    for i in range(n):
+        for j in range(4):
+            with block("last"):
+                v = spatial(n, i)
+                w = reduce(4, j)
+                with init():
+                    best2[v] = f32("-inf")
+                    y1[v] = f32(0.0)
+                best2[v], y1[v] = last(best2[v], y1[v], x0[v, w], f32(1.0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("last(best2[v], y1[v],", "last(best2[v], y1[w],",
+         "line 14, column 17: an update is 'x[…], y[…] = last(x[…], y[…], value, value)': the"
+         " combiner takes what it stores to, and new values"),
+        (", f32(1.0))", ")",
+         "line 14, column 17: combiner 'last' takes (f32, f32), not operands (f32)"),
+        ("f32(1.0))", "i32(1))",
+         "line 14, column 17: combiner 'last' takes (f32, f32), not operands (f32, i32)"),
+        ("(a: f32, b", "(a: i32, b",
+         "line 5, column 16: Max of different types i32 and f32"),
+        ("@combiner(f32(\"-inf\"), ", "@combiner(",
+         "line 4, column 5: combiner 'last' takes, gives and starts with different types:"
+         " (f32, f32), (f32, f32), (f32, f32), (f32)"),
+        ("return max(a, c), select", "pass; return max(a, c), select",
+         "line 4, column 5: a combiner is '@combiner(identity, …)' and 'def name(left: type, …,"
+         " right: type, …):' with a 'return'"),
+        ("c: f32", "best2: f32", "line 4, column 30: 'best2' already has a meaning here"),
+    ],
+)  # fmt: skip
+def test_what_parsing_says_of_tuples(old, new, said):
+    found = message(IRError, lambda: parse_function(PAIR.replace(old, new)))
+    assert found.splitlines()[0] == said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max(a, c), ", "max(a, y1[0]), ",
+         "function 'f': max(a3, y1[0]) reads memory; a combiner speaks of its parameters and of"
+         " dims"),
+        ("@combiner(f32(\"-inf\"), ", "@combiner(x0[0, 0], ",
+         "function 'f': x0[0, 0] reads memory; a combiner speaks of its parameters and of dims"),
+        ("y1[v] = last(best2[v], y1[v]", "best2[v] = last(best2[v], best2[v]",
+         "function 'f', block 'last': best2[v9] is stored to twice at the same time"),
+        ("y1[v] = last(best2[v], y1[v]", "y1[v + w] = last(best2[v], y1[v + w]",
+         "function 'f', block 'last': y1[v9 + w10] is stored to at reduce iterator w10, whose"
+         " instances all combine into one place; make the iterator spatial"),
+        ("w = reduce(4, j)", "w = opaque(4, j)\n                u = view(x0[v, w:+5])\n"
+         "                t = view(u[w])", None),
+        ("w = reduce(4, j)", "w = reduce(4, j)\n                u = view(x0[j, 0:+4])",
+         "function 'f', block 'last': j8 is not bound here; what stands here may speak of its own"
+         " iterators and of dims"),
+        ("w = reduce(4, j)", "w = reduce(4, j)\n                u = view(x0[v, 0:+v])",
+         "function 'f', block 'last': v9 in the shape of u11 is not an expression of the"
+         " function's dims; declare them"),
+        ("                    y1[v] = f32(0.0)", "                    y1[v] = u[0]", None),
+    ],
+)  # fmt: skip
+def test_rules_of_tuples_and_views(old, new, said):
+    assert old in PAIR
+    text = PAIR.replace(old, new)
+    if "u[0]" in new:
+        text = text.replace("w = reduce(4, j)", "w = reduce(4, j)\n" + " " * 16
+                            + "u = view(x0[v, w:+1])")  # fmt: skip
+        said = (
+            "function 'f', block 'last': w10 is not bound here; what stands here may speak of its"
+            " own iterators and of dims"
+        )
+    if said is None:
+        verify(parse_function(text))
+        return
+    found = message(IRError, lambda: verify(parse_function(text)))
+    assert found.splitlines()[0] == said
+    assert "^" in found
+
+
+def test_a_combiner_is_shown_where_it_is_wrong():
+    text = PAIR.replace("max(a, c), ", "max(a, y1[0]), ")
+    assert message(IRError, lambda: verify(parse_function(text))) == shown(
+        """
+        function 'f': max(a3, y1[0]) reads memory; a combiner speaks of its parameters and of dims
+        2 |     best2 = alloc(f32[n])
+        3 |     @combiner(f32("-inf"), f32(0.0))
+        4 |     def last(a3: f32, b4: f32, c5: f32, d6: f32):
+        5 |         return max(a3, y1[0]), select(a3 < c5, d6, b4)
+          |                ^^^^^^^^^^^^^^
+        6 |     for i7 in range(n):
+        7 |         for j8 in range(4):
+        8 |             with block("last"):
+        """
+    )
+
+
+GRID = f"""{HEAD}\
+    s2 = alloc(f32[32], scope="shared")
+    for b in block.x(n):
+        with async_group("s"):
+            for t in thread.x(32):
+                s2[t] = x0[b, t % 4]
+        async_wait("s", 0, [s2])
+        barrier()
+        for t in thread.x(32):
+            if t == 0:
+                y1[b] = s2[t]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("        barrier()\n        for t in thread.x(32):\n",
+         "        for t in thread.x(32):\n            barrier()\n",
+         "function 'f': barrier() inside a thread loop: threads would wait for ever"),
+        ("            for t in thread.x", "            for t in block.x",
+         "function 'f': t4 is bound to block.x inside b3, which is bound to block.x; each axis"
+         " once, those of blocks outside"),
+        ("for b in block.x(n)", "for b in thread.y(n)",
+         "function 'f': \"s\" is a group of copies inside a thread loop; put the loop inside the"
+         " group"),
+        ("async_wait(\"s\", 0, [s2])", "async_wait(\"s\", 0, [y1])",
+         "function 'f': \"s\" has groups of copies to [s2], which its waits name"),
+        ("async_wait(\"s\", 0, ", "async_wait(\"t\", 0, ",
+         "function 'f': \"t\" has groups of copies to [], which its waits name"),
+        ("async_wait(\"s\", 0, ", "async_wait(\"s\", i32(0), ",
+         "function 'f': i32(0) is a number of groups but has type i32"),
+        ("s2[t] = x0[b, t % 4]", "s2[t] = s2[t] + x0[b, t % 4]",
+         "function 'f': s2 is read by the group of copies that stores to it; it holds nothing yet"),
+        ("s2[t] = x0[b, t % 4]", "s2[0] = x0[b, t % 4]",
+         "function 'f': s2[0] is stored to by all iterations of parallel loop t4; make the loop"
+         " serial, or store to a place for each iteration"),
+        ("            if t == 0:\n                y1", "            if n == 0:\n                y1",
+         "function 'f': y1[b3] is stored to by all iterations of parallel loop t5; make the loop"
+         " serial, or store to a place for each iteration"),
+        ("            for t in thread.x(32):\n                s2[t]",
+         "            with async_group(\"t\"):\n                s2[0]",
+         "function 'f': \"t\" is a group of copies inside another group"),
+    ],
+)  # fmt: skip
+def test_rules_of_thread_blocks_and_copies(old, new, said):
+    verify(parse_function(GRID))
+    assert old in GRID
+    text = GRID.replace(old, new, 1)
+    if "async_group" in new:
+        text = text.replace("t % 4", "0")
+    found = message(IRError, lambda: verify(parse_function(text)))
+    assert found.splitlines()[0] == said
+    assert "^" in found
+
+
+def test_copies_are_no_computations():
+    text = GRID.replace(
+        "                s2[t] = ", "                barrier()\n                s2[t] = "
+    )
+    assert message(IRError, lambda: verify(parse_function(text))).splitlines()[0] == (
+        "function 'f': async_group holds a statement that is no copy (Barrier)"
+    )
+
+
+def test_a_view_ends_with_its_block():
+    v = Buffer("v", 9, (index(4),), F32)
+    x, y = Buffer("x", 0, (index(4), index(4)), F32), Buffer("y", 1, (index(4),), F32)
+    store = Store(y, (index(0),), Load(v, (index(0),)))
+    view = View(v, Load(x, (index(0), index(0))), (None, index(4)))
+    block = Block("b", (), (), store, views=(view,))
+    verify(Function("f", (), (x, y), (), block))
+    function = Function("f", (), (x, y), (), seq(block, store))
+    assert message(IRError, lambda: verify(function)).splitlines()[0] == (
+        "function 'f': v9 is neither a parameter nor an alloc of the function"
+    )
+
+
+def test_views_of_another_kind():
+    x, v = Buffer("x", 0, (index(4), index(4)), F32), Buffer("v", 9, (index(4),), F32)
+    start = Load(x, (index(0), index(0)))
+    for buffer, extents, said in [
+        (v, (index(4),), "view v9 has 1 extents for its source's axes"),
+        (v, (None, index(3)), "view v9 has another shape than its extents say"),
+        (v.replace(dtype=I32), (None, index(4)),
+         "view v9 is i32 in scope 'global', its source f32 in scope 'global'"),
+        (v.replace(scope="local"), (None, index(4)),
+         "view v9 is f32 in scope 'local', its source f32 in scope 'global'"),
+        (v.replace(align=64), (None, index(4)),
+         "view v9 has the layout of its source, and none of its own"),
+    ]:  # fmt: skip
+        assert message(IRError, lambda b=buffer, e=extents: View(b, start, e)) == said
+
+
+def test_a_distribution_that_does_not_tile():
+    tile = 'distribution=distribution({"j": 32}, {"lane": [[1], [2], [4], [8], [16]]})'
+    text = GRID.replace("alloc(f32[32]", f"alloc(f32[48]({tile})")
+    assert message(IRError, lambda: verify(parse_function(text))).splitlines()[0] == (
+        "function 'f': s2 has 48 elements along 'j', of which its distribution places 32 at a time"
+    )
+
+
+def test_what_a_cpu_does_not_have():
+    assert message(IRError, lambda: lower(parse_function(GRID))) == (
+        "'f': loop b3 is bound to block.x; a CPU has no thread blocks, bind it on a GPU target or"
+        " make it parallel"
+    )
+    text = GRID.replace("block.x", "range").replace("thread.x", "range")
+    text = text.replace("        barrier()\n", "")
+    assert message(IRError, lambda: lower(parse_function(text))) == (
+        "'f': buffer s2 has scope 'shared'; a CPU has global, local and register buffers"
+    )
+    text = text.replace(', scope="shared"', "").replace("f32[32]", "f32[32](align=128)")
+    assert message(IRError, lambda: lower(parse_function(text))) == (
+        "'f': buffer s2 is aligned to 128 bytes; a CPU's buffers are to 64"
+    )
+
+
+def test_a_view_that_reaches_too_far():
+    body = (
+        "    for i2 in range(n):\n        with block('b'):\n            i3 = spatial(n, i2)\n"
+        "            v4 = view(x0[i3:+2, 3])\n            y1[i3] = v4[0]\n"
+    )
+    assert run(body) == (
+        "function 'f', block 'b': x0[i3, 3] (where i3 = 2) is where a view begins that reaches 4,"
+        " outside the buffer's shape [3, 4]; guard the block by a predicate"
+    )
+    within = body.replace("v4[0]", "v4[2]").replace("i3:+2", "0:+2")
+    assert run(within) == (
+        "function 'f', block 'b': v4[2] touches element [2], outside the buffer's shape [2];"
+        " tighten the loop's extent or guard the access by a predicate"
     )

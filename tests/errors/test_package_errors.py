@@ -165,7 +165,7 @@ def test_no_library_and_no_llvmlite(folder: Path, monkeypatch: pytest.MonkeyPatc
             "entries.prefill.inputs.0.dtype",
             "f8",
             "entries.prefill.inputs[0].dtype: expected one of bool, i8, i16, i32, i64, u8, u16, "
-            'u32, u64, f16, f32, f64, found "f8"',
+            'u32, u64, f16, f32, f64, bf16, found "f8"',
         ),
         (
             "entries.prefill.inputs.0.shape",

@@ -396,7 +396,8 @@ def test_unknown_target(project: Path) -> None:
 recipes/my.yaml:4:23: error: `target.levels.1`: unknown target level `x86-64-v5`
    4 |   levels: [x86-64-v3, x86-64-v5]
      |                       ^~~~~~~~~
-cure: did you mean `x86-64-v4`? (levels of configs/targets: x86-64-v3, x86-64-v4, x86-64-v4-vnni)
+cure: did you mean `x86-64-v4`? (levels of configs/targets: x86-64-v3, x86-64-v4, \
+x86-64-v4-bf16, x86-64-v4-vnni)
 """
     )
     assert (

@@ -7,7 +7,7 @@ every kind of node, for laws about their text; those need not make sense when ru
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from hypothesis import strategies as st
@@ -32,6 +32,7 @@ from passes.ir.expr import (
 from passes.ir.intrinsics import call
 from passes.ir.loop import nodes
 from passes.ir.loop.builder import LoopBuilder, identity, load
+from passes.ir.loop.distribution import Distribution, distribution
 from passes.ir.loop.interpret import interpret
 from passes.ir.loop.nodes import Buffer, Function, Stmt, seq
 
@@ -56,8 +57,9 @@ class LoopProgram:
 
 
 @st.composite
-def loop_programs(draw: Draw, max_stages: int = 3) -> LoopProgram:
-    """A chain of maps, reductions, gathers and hand-written nests over one or two dims."""
+def loop_programs(draw: Draw, max_stages: int = 3, grid: bool = False) -> LoopProgram:
+    """A chain of maps, reductions (of tuples too), gathers and hand-written nests over one or two
+    dims, with views, while loops and asynchronous copies; with `grid`, thread blocks as well."""
     dims = [Dim("n", 1, 9)] + ([Dim("m", 1, 7)] if draw(st.booleans()) else [])
     b = LoopBuilder("program", dims=dims)
     extents: list[Expr] = [*dims, index(4), index(6), dims[0] + 3]
@@ -72,7 +74,7 @@ def loop_programs(draw: Draw, max_stages: int = 3) -> LoopProgram:
         shape, dtype = draw(_shapes(extents)), draw(st.sampled_from([F32, F32, I32]))
         name = "yzu"[stage]
         made = b.param(name, shape, dtype) if last else b.local(name, shape, dtype)
-        _stage(draw, b, made, readable, rows, extents)
+        _stage(draw, b, made, readable, rows, extents, grid)
         readable.append(made)
     out = b.param("out", readable[-1].shape, readable[-1].dtype)
     last_made = readable[-1]
@@ -105,23 +107,113 @@ def _stage(
     readable: Sequence[Buffer],
     rows: Buffer,
     extents: Sequence[Expr],
+    grid: bool,
 ) -> None:
     """One computation that fills `target`."""
-    kind = draw(st.sampled_from(["plain", "nest", "nest"]))
-    over = [draw(st.sampled_from(extents))] if draw(st.booleans()) else []
+    kind = draw(st.sampled_from(["plain", "nest", "nest", "tuple", "staged"]))
+    over = [draw(st.sampled_from(extents))] if kind == "tuple" or draw(st.booleans()) else []
+    over = [] if kind == "staged" else over
     sizes = [*target.shape, *over]
     recipe = draw(_values(readable, rows, target.dtype, len(sizes)))
     combine = draw(st.sampled_from(["add", "max", "min"]))
     if kind == "nest":
-        _nest(draw, b, target, over, recipe, combine)
+        _nest(draw, b, target, over, recipe, combine, grid)
+    elif kind == "tuple":
+        _tuple(draw, b, target, over, recipe)
+    elif kind == "staged":
+        _staged(draw, b, target, recipe, grid)
     elif over:
         b.reduce(target, over, lambda *iters: recipe(iters, sizes), combine)
     else:
         b.map(target, lambda *iters: recipe(iters, sizes))
 
 
+def _combiner(draw: Draw, b: LoopBuilder, dtype: DType) -> nodes.TupleCombiner:
+    """One that is exact on small integers, in any order; each reads its left side otherwise."""
+    zero, one = const(0, dtype), const(1, dtype)
+
+    def extremes(a: Sequence[Expr], c: Sequence[Expr]) -> Sequence[Expr]:
+        first = ir.Or(a[0] > c[0], ir.And(a[0].equal(c[0]), a[1] < c[1]))
+        return ir.Max(a[0], c[0]), ir.Select(first, a[1], c[1])
+
+    def sums(a: Sequence[Expr], c: Sequence[Expr]) -> Sequence[Expr]:
+        return a[0] + c[0], a[1] + c[1]
+
+    def pairs(a: Sequence[Expr], c: Sequence[Expr]) -> Sequence[Expr]:
+        return a[0] + c[0], a[1] + c[1] + a[0] * c[0]  # of a sum, the products of its terms
+
+    def products(a: Sequence[Expr], c: Sequence[Expr]) -> Sequence[Expr]:
+        return a[0] * c[0] - a[1] * c[1], a[0] * c[1] + a[1] * c[0]  # of complex numbers
+
+    low = identity("max", dtype)
+    kinds = [("argmax", [low, low], extremes), ("sums", [zero, zero], sums)]
+    kinds += [("pairs", [zero, zero], pairs)]
+    if dtype == I32:
+        kinds += [("products", [one, zero], products)]
+    return b.combiner(*draw(st.sampled_from(kinds)))
+
+
+def _tuple(draw: Draw, b: LoopBuilder, target: Buffer, over: list[Expr], recipe: Recipe) -> None:
+    """A reduction of tuples, of which the target is one part."""
+    combiner = _combiner(draw, b, target.dtype)
+    second = b.local("second", target.shape, target.dtype)
+    targets = draw(st.permutations([target, second]))
+    sizes, name = [*target.shape, *over], target.name
+
+    def values(*iters: Var) -> list[Expr]:
+        return [recipe(iters, sizes), cast(iters[-1] % 3, target.dtype)]
+
+    b.reduce_tuple(targets, over, values, combiner, label=name)
+
+
+def _staged(draw: Draw, b: LoopBuilder, target: Buffer, recipe: Recipe, grid: bool) -> None:
+    """Row by row: computed into a temporary, copied on while the next row is on its way.
+
+    A row is written through a view; its elements are counted by a while loop.
+    """
+    last = target.shape[-1]
+    rows = target.shape[0] if len(target.shape) > 1 else index(2)
+    at = b.local("at", (1,), I32)
+    depth = draw(st.integers(2, 3))
+    ring = b.local("ring", (depth, last), target.dtype, "shared" if grid else "global")
+    done = b.local("done", (rows, last), target.dtype)
+    copied = b.local("copied", (rows, last), target.dtype, align=draw(st.sampled_from([None, 64])))
+    b.map(done, lambda i, j: recipe((i, j)[-len(target.shape) :], target.shape))
+    queue = draw(st.sampled_from(["", "a b "])) + target.name
+    wide = st.sampled_from(["thread.x", "serial"] if grid else ["serial"])
+    kinds: list[Any] = [draw(wide) for _ in range(2)]
+
+    def fetch(row: Expr) -> None:
+        with b.async_group(queue), b.loop("j", last, kinds[0]) as j:
+            b.store(ring, (row % depth, j), load(done, row, j))
+
+    ahead = draw(st.integers(1, depth - 1))
+    for row in range(ahead):
+        with b.when(index(row) < rows):
+            fetch(index(row))
+    with b.loop("r", rows, in_order=True) as r:
+        with b.when(r + ahead < rows):
+            fetch(r + ahead)
+        b.async_wait(queue, minimum(rows - 1 - r, ahead), [ring])
+        with b.loop("j", last, kinds[1]) as j, b.block("copy", [(rows, r), (last, j)]) as (o, c):
+            whole = b.view(copied, (o, 0), (None, last))
+            b.store(whole, (c,), load(ring, o % depth, c))
+    b.store(at, (0,), const(0, I32))
+    with b.loop_while(cast(load(at, 0), INDEX) < last):
+        here = cast(load(at, 0), INDEX)
+        with b.loop("r", target.shape[0] if len(target.shape) > 1 else index(1)) as r:
+            b.store(target, (r, here)[-len(target.shape) :], load(copied, r, here))
+        b.store(at, (0,), load(at, 0) + 1)
+
+
 def _nest(
-    draw: Draw, b: LoopBuilder, target: Buffer, over: list[Expr], recipe: Recipe, combine: Any
+    draw: Draw,
+    b: LoopBuilder,
+    target: Buffer,
+    over: list[Expr],
+    recipe: Recipe,
+    combine: Any,
+    grid: bool,
 ) -> None:
     """The same with some loops split, in any order and of any kind."""
     serial, any_kind = ["serial", "vectorized", "unrolled"], ["serial", "parallel", "vectorized"]
@@ -150,7 +242,14 @@ def _nest(
             kind = {"add": ir.Add, "max": ir.Max, "min": ir.Min}[combine]
             value = kind(load(target, *place), value)
         b.store(target, place, value)
-    b.wrap(draw(st.permutations(loops)))
+    loops = draw(st.permutations(loops))
+    if grid:  # what may run at the same time is bound to blocks, then to threads
+        axes_of_grid = iter([*nodes.BLOCK_AXES, *nodes.THREAD_AXES][draw(st.integers(0, 4)) :])
+        loops = [
+            (var, size, next(axes_of_grid, "serial") if kind == "parallel" else kind)
+            for var, size, kind in loops
+        ]
+    b.wrap(loops)
 
 
 def _values(
@@ -219,7 +318,7 @@ def spelled_functions(draw: Draw) -> Function:
     dims = tuple([Dim(n, 0, draw(st.integers(0, 99))) for n in ("n", "i8", "past")])
     maker.dims = list(dims[: draw(st.integers(0, 3))])
     params = tuple([maker.buffer("global") for _ in range(draw(st.integers(0, 3)))])
-    scopes = ["global", "local", "register"]
+    scopes = ["global", "local", "register", "shared", "warp", "fragment"]
     allocs = [maker.buffer(draw(st.sampled_from(scopes))) for _ in range(draw(st.integers(1, 2)))]
     body = maker.body(3)
     return Function(name, tuple(maker.dims), params, tuple(allocs), body, maker.annotations())
@@ -234,7 +333,7 @@ class _Maker:
         self.dims: list[Dim] = []
         self.buffers: list[Buffer] = []
         self.scope: list[Var] = []
-        self.labels: set[str] = set()
+        self.combiners: list[nodes.TupleCombiner] = []
         self.ordinals = iter(draw(st.permutations(range(40, 160))))
 
     def pick(self, *options: Any) -> Any:
@@ -253,9 +352,18 @@ class _Maker:
         shape = tuple([self.index(1, loads=False) for _ in range(self.draw(st.integers(0, 2)))])
         strides = self.pick(None, tuple([self.index(0, loads=False) for _ in shape]))
         dtype = self.pick(F32, F16, I32, I8, U8, BOOL, INDEX)
-        made = Buffer(self.draw(self.names), next(self.ordinals), shape, dtype, scope, strides)
+        align = self.pick(None, None, 64)
+        layout = self.distribution() if len(shape) > 1 else None
+        name, ordinal = self.draw(self.names), next(self.ordinals)
+        pitch = self.pick(None, ((0, 8, 3),)) if shape and strides else None
+        made = Buffer(name, ordinal, shape, dtype, scope, strides, align, layout, pitch)
         self.buffers.append(made)
         return made
+
+    def distribution(self) -> Distribution | None:
+        bits = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), max_size=3)
+        places = st.dictionaries(st.sampled_from(["register", "lane", "warp", "e"]), bits)
+        return self.pick(None, distribution({"i": 4, "été": 8}, self.draw(places)))
 
     def index(self, depth: int, loads: bool = True) -> Expr:
         leaves: list[Expr] = [Const(self.draw(st.integers(-3, 99)), INDEX), *self.dims]
@@ -329,12 +437,23 @@ class _Maker:
         return seq(*[self.stmt(depth) for _ in range(self.draw(st.integers(0, 2)))])
 
     def stmt(self, depth: int) -> Stmt:
-        kinds = ["store", "launch", "barrier"] if depth == 0 else ["store", "for", "block", "if"]
+        kinds = ["store", "update", "launch", "barrier", "wait"]
+        if depth > 0:
+            kinds = ["store", "update", "for", "for", "block", "block", "if", "while", "group"]
         match self.pick(*kinds):
+            case "while":
+                return nodes.While(self.cond(2), self.body(depth - 1))
+            case "group":
+                return nodes.AsyncGroup(self.draw(self.strings), self.body(depth - 1))
+            case "wait":
+                where = tuple(self.buffers[: self.draw(st.integers(0, 2))])
+                return nodes.AsyncWait(self.draw(self.strings), self.index(1), where)
+            case "update":
+                return self.update()
             case "for":
                 extent = self.pick(self.index(1), Const(4, I32))
                 var = self.var(extent.dtype)
-                kind = self.pick("serial", "parallel", "vectorized", "unrolled")
+                kind = self.draw(st.sampled_from(sorted(get_args(nodes.LoopKind))))
                 self.scope.append(var)
                 body = self.body(depth - 1)
                 self.scope.remove(var)
@@ -360,13 +479,44 @@ class _Maker:
         bindings = tuple([self.index(1) for _ in range(count)])
         predicate = self.cond(2) if self.draw(st.booleans()) else None
         iters = tuple([
-            nodes.BlockIter(self.var(), self.index(1), self.pick("spatial", "reduce", "ordered"))
+            nodes.BlockIter(self.var(), self.index(1), self.pick(*get_args(nodes.IterKind)))
             for _ in range(count)
         ])  # fmt: skip
         self.scope.extend([it.var for it in iters])
+        known = len(self.buffers)
+        views = tuple([self.view() for _ in range(self.draw(st.integers(0, 2)))])
         init = self.body(0) if self.draw(st.booleans()) else None
         body = self.body(depth - 1)
         for it in iters:
             self.scope.remove(it.var)
-        label = self.draw(self.strings)
-        return nodes.Block(label, iters, bindings, body, init, predicate, self.annotations())
+        del self.buffers[known:]
+        label, notes = self.draw(self.strings), self.annotations()
+        return nodes.Block(label, iters, bindings, body, init, predicate, notes, views)
+
+    def view(self) -> nodes.View:
+        source = nodes.Load(*self.place(self.pick(*self.buffers), 1, 2))
+        extents = [self.pick(None, self.index(1, loads=False)) for _ in source.indices]
+        shape = tuple([e for e in extents if e is not None])
+        whole, name = source.buffer, self.draw(self.names)
+        made = Buffer(name, next(self.ordinals), shape, whole.dtype, whole.scope)
+        self.buffers.append(made)
+        return nodes.View(made, source, tuple(extents))
+
+    def update(self) -> Stmt:
+        """By a combiner made before, if one fits, or by a new one."""
+        targets = [self.pick(*self.buffers) for _ in range(self.draw(st.integers(1, 2)))]
+        types = [b.dtype for b in targets]
+        fitting = [c for c in self.combiners if [v.dtype for v in c.left] == types]
+        if fitting and self.draw(st.booleans()):
+            combiner = fitting[0]
+        else:
+            left, right = (tuple([self.var(t) for t in types]) for _ in range(2))
+            results = tuple([self.pick(ir.Eq, ir.Max)(a, c) if a.dtype == BOOL else
+                             ir.Max(a, c) for a, c in zip(left, right, strict=True)])  # fmt: skip
+            start = tuple([self.constant(t) for t in types])
+            name = self.pick("combine", "max", "exp", "online", "f32")
+            combiner = nodes.TupleCombiner(left, right, results, start, name)
+            self.combiners.append(combiner)
+        places = tuple([nodes.Load(*self.place(b, 1, 2)) for b in targets])
+        values = tuple([self.value(t, 2) for t in types])
+        return nodes.Update(places, values, combiner)

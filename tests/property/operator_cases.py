@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -184,6 +185,43 @@ def cache_append(rng: np.random.Generator) -> Case:
     return m.case(apply("cache_append", cache, new, past))
 
 
+def contract(equation: str, left: str = "f32", right: str = "f32") -> Make:
+    """Axes have extents by their letters; n is a dim."""
+
+    def make(rng: np.random.Generator) -> Case:
+        m = Maker(rng)
+        a, b = equation.partition("->")[0].split(",")
+        operands = [
+            m.tensor(dtype_of(kind), *[N if axis == "n" else ord(axis) % 5 + 2 for axis in axes])
+            for axes, kind in ((a, left), (b, right))
+        ]
+        return m.case(apply("contract", *operands, equation=equation))
+
+    return make
+
+
+def window(
+    name: str,
+    x: Sequence[object],
+    w: Sequence[int] = (),
+    kind: str = "f32",
+    **attrs: Any,
+) -> Make:
+    """A convolution or pooling of x with weights w."""
+
+    def make(rng: np.random.Generator) -> Case:
+        m = Maker(rng)
+        operands = [m.tensor(dtype_of(kind), *x), *([m.tensor(dtype_of(kind), *w)] if w else [])]
+        return m.case(apply(name, *operands, **attrs))
+
+    return make
+
+
+def scatter_add(rng: np.random.Generator) -> Case:
+    m = Maker(rng)
+    return m.case(apply("scatter_add", m.tensor(F32, 7, 3), m.tensor(I32, N), m.tensor(F32, N, 3)))
+
+
 def _one(make: Callable[[Maker], Apply]) -> Make:
     def case(rng: np.random.Generator) -> Case:
         m = Maker(rng)
@@ -193,7 +231,7 @@ def _one(make: Callable[[Maker], Apply]) -> Make:
 
 
 CASES: dict[str, Make] = {
-    **{name: unary(name) for name in ("neg", "exp", "sin", "cos", "tanh", "sigmoid")},
+    **{name: unary(name) for name in ("neg", "relu", "exp", "sin", "cos", "tanh", "sigmoid")},
     **{name: unary(name, 0.1) for name in ("log", "sqrt", "rsqrt")},
     **{name: binary(name) for name in ("add", "sub", "mul", "div", "max", "min")},
     **{f"{name} i32": binary(name, I32) for name in ("add", "sub", "mul", "max")},
@@ -217,10 +255,64 @@ CASES: dict[str, Make] = {
     "full constant": _one(lambda m: apply("full", value=0.5, dtype=F32, shape=(N, 2))),
     "iota": _one(lambda m: apply("iota", axis=1, dtype=I32, shape=(2, N))),
     **{f"{n} keep={k}": reduce(n, k) for n in ("reduce_sum", "reduce_max") for k in (0 > 1, 1 > 0)},
+    "argmax": _one(lambda m: apply("argmax", m.tensor(F32, 2, N, 5), axis=1)),
+    "argmax of equals": _one(
+        lambda m: apply("argmax", m.given(np.zeros((3, 40), np.float32), F32, 3, 40), axis=1)
+    ),
     "softmax": _one(lambda m: apply("softmax", m.tensor(F32, N, 7))),
     "rms_norm": _one(
         lambda m: apply("rms_norm", m.tensor(F32, N, 8), m.tensor(F32, 8), eps=1e-5)
     ),
+    "layer_norm": _one(
+        lambda m: apply(
+            "layer_norm", m.tensor(F32, N, 8), m.tensor(F32, 8), m.tensor(F32, 8), eps=1e-5
+        )
+    ),
+    "group_norm": _one(
+        lambda m: apply(
+            "group_norm", m.tensor(F32, 2, N, 3, 8), m.tensor(F32, 8), m.tensor(F32, 8),
+            eps=1e-5, groups=4,
+        )
+    ),
+    "l2_norm": _one(lambda m: apply("l2_norm", m.tensor(F32, N, 5, 3))),
+    **{
+        f"contract {equation}": contract(equation)
+        for equation in (
+            "nk,km->nm", "nk,mk->nm", "kn,km->mn", "nk,km->mn", "bik,bkj->bij", "bnhk,bmhk->bhnm",
+            "abn,nc->abc", "k,k->", "n,m->nm",
+        )
+    },
+    "contract bytes": contract("nk,km->nm", "u8", "i8"),
+    "contract halves": contract("nk,mk->nm", "f16", "f16"),
+    "contract bf16": contract("nk,km->nm", "bf16", "bf16"),
+    "conv": window("conv", (N, 7, 6, 4), (3, 2, 4, 5)),
+    "conv 1-D": window("conv", (2, N, 4), (2, 4, 3), padding=(1,), stride=(2,)),
+    "conv 1x1": window("conv", (2, N, 5, 4), (1, 1, 4, 3)),
+    "conv 3-D first": window("conv", (2, 3, 4, N, 5), (2, 3, 2, 1, 3), layout="first"),
+    "conv padded": window(
+        "conv", (2, N, 6, 4), (3, 3, 4, 5), padding=(2, (0, 1)), stride=(2, 3), dilation=(1, 2)
+    ),
+    "conv groups": window("conv", (2, N, 6, 4), (1, 3, 2, 6), groups=2, padding=(0, 1)),
+    "conv groups first": window(
+        "conv", (2, 4, 6, N), (6, 2, 3, 1), groups=2, layout="first", dilation=(2, 1)
+    ),
+    "conv depthwise": window("conv", (2, N, 6, 4), (1, 3, 1, 4), groups=4),
+    "conv bytes": window("conv", (2, N, 6, 4), (1, 3, 4, 2), "i8", padding=(0, 1)),
+    "capsule_conv": window(
+        "capsule_conv", (2, N, 6, 2, 3, 4), (3, 3, 3, 2, 4, 5), padding=(1, 1), stride=(2, 2)
+    ),
+    **{
+        f"conv_transposed {taps} / {stride} - {padding} + {surplus}": window(
+            "conv_transposed", (N, 3, 4, 2), (taps, 2, 2, 3), stride=(stride, 2),
+            padding=(padding, (0, 1)), surplus=(surplus, 0),
+        )
+        for taps, stride, padding, surplus in (
+            (4, 2, 1, 0), (3, 2, 1, 1), (3, 1, 1, 0), (5, 3, 0, 2), (2, 3, 0, 0), (4, 2, 3, 0),
+        )
+    },
+    "max_pool": window("max_pool", (2, N, 6, 3), window=(2, 3), padding=(1, 1), stride=(2, 1)),
+    "avg_pool": window("avg_pool", (2, 3, N, 5), window=(1, 2), layout="first", stride=(1, 2)),
+    "scatter_add": scatter_add,
     **{
         f"matmul {kind}": matmul(kind)
         for kind in ("F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q6_K")

@@ -12,7 +12,7 @@ QUICK = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @QUICK
-@given(loop_programs(), st.sampled_from([1, 5, 40]))
+@given(loop_programs(grid=True), st.sampled_from([1, 5, 40]))
 def test_whole_array_steps_give_the_bits_of_single_ones(program, budget):
     with patch.object(nests, "_WORTH_IT", 1 << 60):
         single = program.run()
@@ -25,7 +25,7 @@ def test_whole_array_steps_give_the_bits_of_single_ones(program, budget):
 
 
 @QUICK
-@given(loop_programs())
+@given(loop_programs(grid=True))
 def test_parallel_loops_of_independent_stores_have_no_race(program):
     for checked, plain in zip(program.run(check_races=True), program.run(), strict=True):
         assert checked.tobytes() == plain.tobytes()

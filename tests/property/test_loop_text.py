@@ -26,7 +26,7 @@ def test_canonical_is_idempotent_and_keeps_the_text_of_ordinals_alone(function):
 
 
 @QUICK
-@given(loop_programs())
+@given(loop_programs(grid=True))
 def test_programs_read_back_and_run_alike(program):
     again = parse_function(print_function(program.function))
     assert again is canonical(program.function)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from passes.codegen.lower.blocks import lower_blocks
+from passes.codegen.lower.device import split_device
+from passes.codegen.lower.facts import CPU, Facts
 from passes.ir.expr import Const, Var
 from passes.ir.loop.nodes import Block, For, Function
-from passes.ir.node import Node, postorder, rewrite
+from passes.ir.loop.traverse import views_in
+from passes.ir.node import IRError, Node, postorder, rewrite
 from tests.property.loop_programs import LoopProgram, loop_programs
 from tests.unit.codegen.running import check_lowering
+from tests.unit.codegen.test_device import check_split
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -22,7 +27,7 @@ def scheduled(draw: st.DrawFn) -> LoopProgram:
     counter = iter(range(1000))
 
     def other_kind(node: Node) -> Node | None:
-        if not isinstance(node, For) or next(counter) > 12:
+        if not isinstance(node, For) or node.annotations or next(counter) > 12:
             return None
         kinds = ["serial", "vectorized"]
         if isinstance(node.extent, Const):
@@ -34,8 +39,12 @@ def scheduled(draw: st.DrawFn) -> LoopProgram:
     function = rewrite(program.function, other_kind)
     nodes = postorder(function)
     if not any(isinstance(node, For) and node.kind == "parallel" for node in nodes):
-        private = {b: b.replace(scope="local") for b in function.allocs if draw(st.booleans())}
-        function = rewrite(function, private.get)
+        private = {b for b in function.allocs if draw(st.booleans())}
+        for buffer, view in views_in(function).items():  # outer ones first
+            if view.source.buffer in private:
+                private.add(buffer)
+        moved: dict[Node, Node] = {b: b.replace(scope="local") for b in private}
+        function = rewrite(function, moved.get)
     return LoopProgram(function, program.dims, program.arrays)
 
 
@@ -51,6 +60,19 @@ def _reduced(function: Function) -> set[Var]:
 
 
 @QUICK
-@given(scheduled())
-def test_every_stage_and_the_native_code_mean_the_same(program: LoopProgram) -> None:
-    check_lowering(program.function, program.dims, [a.reshape(-1) for a in program.arrays])
+@given(scheduled(), st.sampled_from([CPU, Facts(512, (1, 2, 4, 8)), Facts(128, (), 32)]))
+def test_every_stage_and_the_native_code_mean_the_same(program: LoopProgram, facts: Facts) -> None:
+    memory = [a.reshape(-1) for a in program.arrays]
+    check_lowering(program.function, program.dims, memory, facts=facts)
+
+
+@QUICK
+@given(loop_programs(grid=True))
+def test_threads_in_step_do_what_the_program_says(program: LoopProgram) -> None:
+    function = lower_blocks(program.function)
+    try:
+        split = split_device(function)
+    except IRError:
+        return
+    memory = [array.reshape(-1) for array in program.arrays]
+    check_split(function, split, program.dims, memory, "split")

@@ -1,10 +1,15 @@
 """Laws of schedules: a step that succeeds keeps the meaning; a trace repeats it.
 
 Programs and steps are drawn at random; most steps do not fit and must be refused without trace.
+`pytest -m slow` does thousands of programs and prints how often each primitive was done and
+refused.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+from inspect import isfunction
 from random import Random
 
 import pytest
@@ -13,27 +18,53 @@ from hypothesis import strategies as st
 
 from passes.ir.loop.interpret import ExecutionError
 from passes.ir.loop.nodes import Function
-from passes.schedule.schedule import Schedule, replay
+from passes.schedule import primitives
+from passes.schedule.queries import QUERIES
+from passes.schedule.replay import Replayer, replay
+from passes.schedule.schedule import Schedule
+from passes.schedule.trace import Trace
 from passes.schedule.tree import ScheduleError, blocks_in
 from tests.unit.schedule.moves import random_move, random_program
 from tests.unit.schedule.programs import ALL, assert_same_meaning
 
 SIZES = (1, 5)
+PROGRAMS = 2000  # of the long run
 quiet = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
-def move_about(function: Function, r: Random, steps: int) -> Schedule:
+@dataclass
+class Tally:
+    """What a run of random steps did."""
+
+    programs: int = 0
+    done: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        lines = [f"{self.programs} programs, {self.done.total()} steps done,"
+                 f" {self.refused.total()} refused"]  # fmt: skip
+        for name in sorted(self.done.keys() | self.refused.keys()):
+            lines.append(f"{name:28}{self.done[name]:8}{self.refused[name]:8}")
+        return "\n".join(lines)
+
+
+def move_about(function: Function, r: Random, steps: int, tally: Tally | None = None) -> Schedule:
     s = Schedule(function)
+    tally = Tally() if tally is None else tally
     for _ in range(steps):
         if not blocks_in(s.function.body):
             break
         before, count = s.function, len(s.trace)
         try:
             random_move(r, s)
-        except ScheduleError:
+        except ScheduleError as error:
+            assert error.reason
+            assert error.place in str(error)
             assert s.function is before
             assert len(s.trace) == count
+            tally.refused[error.primitive] += 1
             continue
+        tally.done.update(step.name for step in s.trace.steps[count:] if step.name not in QUERIES)
         assert_same_meaning(function, s.function, SIZES)
     return s
 
@@ -59,3 +90,49 @@ def test_steps_keep_the_meaning_of_random_programs(seed: int) -> None:
     again = Schedule(function)
     exec(s.trace.as_python(), {"s": again})
     assert again.function is s.function
+    assert again.trace == s.trace
+
+
+@settings(quiet, max_examples=20)
+@given(seed=st.integers(0, 1 << 32))
+def test_other_decisions_keep_the_meaning(seed: int) -> None:
+    """Traces with other choices replay, or say why they do not; with their own, they repeat."""
+    r = Random(seed)
+    function = r.choice(ALL)()
+    trace = move_about(function, r, steps=14).trace
+    replayer = Replayer(function)
+    first = replayer.replay(Trace.from_json(trace.as_json(), function))
+    assert first.trace == trace
+    for number, step in enumerate(trace):
+        if step.sampling is None:
+            continue
+        try:
+            other = replayer.replay(trace.decided(number, step.sampling.draw(r)))
+        except ScheduleError as error:
+            assert error.primitive == "replay"
+            continue
+        assert_same_meaning(function, other.function, SIZES)
+        assert replay(function, other.trace).function is other.function
+
+
+@pytest.mark.slow
+def test_thousands_of_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    tally = Tally()
+    for seed in range(PROGRAMS):
+        r = Random(seed)
+        function = random_program(r) if r.random() < 0.5 else r.choice(ALL)()
+        try:
+            assert_same_meaning(function, function, SIZES)
+        except ExecutionError:
+            continue
+        tally.programs += 1
+        try:
+            s = move_about(function, r, 16, tally)
+            assert replay(function, s.trace).function is s.function
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
+    with capsys.disabled():
+        print(f"\n{tally}")
+    every = {name for name in primitives.__all__ if isfunction(getattr(primitives, name))}
+    assert every <= tally.done.keys()

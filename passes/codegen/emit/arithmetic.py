@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from passes.codegen.emit.ssa import Ssa, Value, depth_of
 from passes.codegen.emit.types import literal, register_type, splat, vector
 from passes.ir.dtypes import F32, DType
@@ -59,10 +61,18 @@ def binary(ssa: Ssa, kind: type[Binary], dtype: DType, a: Value, b: Value) -> Va
     return _op(ssa, f"{_instruction(kind, dtype)} {register_type(dtype)}", a, b)
 
 
-def divide(
-    ssa: Ssa, kind: type[Binary], dtype: DType, a: Value, b: Value, by: int | None, positive: bool
-) -> Value:
-    """`a // b` or `a % b` rounding down; `by`: the constant divisor, `positive`: a >= 0."""
+class Known(NamedTuple):
+    """What is known of a division: its constant divisor, that no operand is negative, that the
+    divisor is not zero."""
+
+    by: int | None
+    unsigned: bool
+    safe: bool
+
+
+def divide(ssa: Ssa, kind: type[Binary], dtype: DType, a: Value, b: Value, known: Known) -> Value:
+    """`a // b` or `a % b`, rounding down."""
+    by, unsigned, safe = known
     spelled = register_type(dtype)
     quotient = kind is FloorDiv
     if dtype.is_float or not dtype.is_int:
@@ -74,17 +84,19 @@ def divide(
         text = right if dtype.lanes == 1 else splat(right, dtype, dtype.lanes)
         return _op(ssa, f"{shift if quotient else 'and'} {spelled}", a, Value(text, 0))
     # a division by zero traps, so it must not run earlier than the program says
-    depth = depth_of(a, b) if by else max(ssa.sure_depth, a.depth, b.depth)
-    if positive or not dtype.is_signed:
-        operation = "udiv" if quotient else "urem"
-        return ssa.op(f"{operation} {spelled} {a.text}, {b.text}", depth)
-    rest = ssa.op(f"srem {spelled} {a.text}, {b.text}", depth)
+    depth = depth_of(a, b) if safe else max(ssa.sure_depth, a.depth, b.depth)
+    # one division serves both: the rest is what is left of it
+    ratio = ssa.op(f"{'udiv' if unsigned else 'sdiv'} {spelled} {a.text}, {b.text}", depth)
+    if unsigned and quotient:
+        return ratio
+    rest = _op(ssa, f"sub {spelled}", a, _op(ssa, f"mul {spelled}", ratio, b))
+    if unsigned:
+        return rest
     zero = Value("0" if dtype.lanes == 1 else "zeroinitializer", 0)
     inexact = _op(ssa, f"icmp ne {spelled}", rest, zero)
     differs = _op(ssa, f"icmp slt {spelled}", _op(ssa, f"xor {spelled}", rest, b), zero)
     down = _op(ssa, f"and {vector('i1', dtype.lanes)}", inexact, differs)
     if quotient:
-        ratio = ssa.op(f"sdiv {spelled} {a.text}, {b.text}", depth)
         text = f"sext {vector('i1', dtype.lanes)} {down.text} to {spelled}"
         return _op(ssa, f"add {spelled}", ratio, ssa.op(text, down.depth))
     return select(ssa, down, _op(ssa, f"add {spelled}", rest, b), rest, dtype, dtype.lanes)

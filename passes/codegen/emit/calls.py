@@ -14,7 +14,7 @@ _INTRINSICS = {
 }  # fmt: skip
 _REDUCTIONS: dict[str, type[Binary]] = {"reduce_add": Add, "reduce_max": Max, "reduce_min": Min}
 # name and lanes of the result → LLVM's name
-_X86 = {
+_HARDWARE = {
     ("x86.vpdpbusd", 16): "llvm.x86.avx512.vpdpbusd.512",
     ("x86.vpdpbusd", 8): "llvm.x86.avx512.vpdpbusd.256",
     ("x86.vpdpbusd", 4): "llvm.x86.avx512.vpdpbusd.128",
@@ -24,6 +24,11 @@ _X86 = {
     ("x86.pmaddwd", 16): "llvm.x86.avx512.pmaddw.d.512",
     ("x86.pmaddwd", 8): "llvm.x86.avx2.pmadd.wd",
     ("x86.pmaddwd", 4): "llvm.x86.sse2.pmadd.wd",
+    ("x86.vdpbf16ps", 16): "llvm.x86.avx512bf16.dpbf16ps.512",
+    ("x86.vdpbf16ps", 8): "llvm.x86.avx512bf16.dpbf16ps.256",
+    ("x86.vdpbf16ps", 4): "llvm.x86.avx512bf16.dpbf16ps.128",
+    ("arm.sdot", 4): "llvm.aarch64.neon.sdot.v4i32.v16i8",
+    ("arm.sdot", 2): "llvm.aarch64.neon.sdot.v2i32.v8i8",
 }
 
 
@@ -34,8 +39,8 @@ def call(ssa: Ssa, node: Call, arguments: list[Value]) -> Value:
         return Value("%tid" if node.name == "thread_id" else "%nt", 0)
     if node.name in _REDUCTIONS:
         return _reduce(ssa, _REDUCTIONS[node.name], node.args[0].dtype, arguments[0])
-    if (node.name, dtype.lanes) in _X86:
-        return _direct(ssa, _X86[node.name, dtype.lanes], node, arguments)
+    if (node.name, dtype.lanes) in _HARDWARE:
+        return _direct(ssa, _HARDWARE[node.name, dtype.lanes], node, arguments)
     if node.name == "abs" and dtype.is_int:
         spelled = register_type(dtype)
         name = ssa.declare(spelled, f"llvm.abs.{_suffix(dtype)}", [spelled, "i1"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from passes.ir.expr import Const, Expr, Ramp
-from passes.ir.loop.nodes import Barrier, Buffer, For, If, Load, Seq, Stmt, Store
+from passes.ir.expr import Call, Const, Expr, Ramp
+from passes.ir.loop.nodes import Barrier, Buffer, For, If, Load, Seq, Stmt, Store, While
 from passes.ir.node import IRError, Node, postorder
 
 
@@ -20,7 +20,7 @@ class Slot(NamedTuple):
 
 def slot_of(access: Load | Store) -> Slot:
     """The slot a register access names. Raises `IRError` unless its index is constant."""
-    position = access.indices[0] if len(access.indices) == 1 else None
+    position = unmasked(access.indices[0])[0] if len(access.indices) == 1 else None
     if isinstance(position, Const):
         return Slot(access.buffer, int(position.value), 1)
     if isinstance(position, Ramp) and isinstance(position.base, Const) and position.stride == 1:
@@ -30,6 +30,13 @@ def slot_of(access: Load | Store) -> Slot:
         f"register buffer '{name}' is accessed by an index that is not a constant; "
         "unroll the loops around the access or give the buffer scope 'local'"
     )
+
+
+def unmasked(position: Expr) -> tuple[Expr, Expr | None]:
+    """The lanes' positions, and the mask of those that access memory (None: all)."""
+    if isinstance(position, Call) and position.name == "masked":
+        return position.args[0], position.args[1]
+    return position, None
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,11 @@ class EffectTable:
         if isinstance(stmt, Seq):
             return _in_order([self.of(inner) for inner in stmt.stmts])
         if isinstance(stmt, Store):
-            read = _reads(stmt.value, *stmt.indices)
+            read = slots_read(stmt.value, *stmt.indices)
             if stmt.buffer.scope == "register":
                 slot = slot_of(stmt)
+                if unmasked(stmt.indices[0])[1] is not None:  # the other lanes stay as they were
+                    return Effects((slot,), read | {slot})
                 return Effects((slot,), read, frozenset([slot]))
             return Effects(exposed=read, stored=frozenset([stmt.buffer]))
         if isinstance(stmt, For):
@@ -70,17 +79,20 @@ class EffectTable:
             runs = isinstance(stmt.extent, Const) and int(stmt.extent.value) > 0
             if stmt.kind == "parallel" or not runs:
                 body = _maybe(body)
-            return _in_order([Effects(exposed=_reads(stmt.extent)), body])
+            return _in_order([Effects(exposed=slots_read(stmt.extent)), body])
+        if isinstance(stmt, While):
+            return _in_order([Effects(exposed=slots_read(stmt.cond)), _maybe(self.of(stmt.body))])
         if isinstance(stmt, If):
             then = self.of(stmt.then)
             other = Effects() if stmt.other is None else self.of(stmt.other)
-            return _in_order([Effects(exposed=_reads(stmt.cond)), _either(then, other)])
+            return _in_order([Effects(exposed=slots_read(stmt.cond)), _either(then, other)])
         if isinstance(stmt, Barrier):
             return Effects(barrier=True)
         raise IRError(f"a lowered kernel has no {type(stmt).__name__} statements; lower it first")
 
 
-def _reads(*roots: Expr) -> frozenset[Slot]:
+def slots_read(*roots: Expr) -> frozenset[Slot]:
+    """The slots that expressions read."""
     nodes: list[Node] = postorder(*roots)
     return frozenset(
         [slot_of(n) for n in nodes if isinstance(n, Load) and n.buffer.scope == "register"]

@@ -13,17 +13,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from passes.codegen.emit.effects import EffectTable, Slot
+from passes.codegen.emit.arithmetic import select
+from passes.codegen.emit.effects import EffectTable, Slot, slots_read, unmasked
 from passes.codegen.emit.memory import LOCAL_ALIGN
-from passes.codegen.emit.ssa import Scope, Ssa, Value, depth_of
+from passes.codegen.emit.shuffles import group_at
+from passes.codegen.emit.ssa import Scope, ScopeKind, Ssa, Value, depth_of
 from passes.codegen.emit.types import memory_type, register_type
 from passes.codegen.emit.values import Values
 from passes.ir.arith import lower_bound
-from passes.ir.expr import Const, Max, product
-from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Seq, Stmt, Store
-from passes.ir.node import IRError
+from passes.ir.dtypes import INDEX, DType
+from passes.ir.expr import Const, Expr, Max, Var, product
+from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Seq, Stmt, Store, While
+from passes.ir.node import IRError, postorder
 
 BARRIER = "tk_barrier"
+PREFETCH = "prefetch"
+"""A loop's annotation: vectors inside are fetched this many of its iterations ahead."""
 
 
 class EmittedKernel(NamedTuple):
@@ -31,6 +36,14 @@ class EmittedKernel(NamedTuple):
 
     text: str
     declarations: frozenset[str]
+
+
+class _Count(NamedTuple):
+    """A loop's variable, and the values that it runs through."""
+
+    var: Var
+    start: Value
+    stop: Value
 
 
 def emit_kernel(function: Function) -> EmittedKernel:
@@ -92,6 +105,9 @@ class _Kernel:
             self._store(stmt)
         elif isinstance(stmt, For):
             self._for(stmt)
+        elif isinstance(stmt, While):
+            cond = self._values.of(stmt.cond)
+            self._branch(cond, lambda: self._loop(stmt.body, stmt.cond), None)
         elif isinstance(stmt, If):
             other = stmt.other
             cond = self._values.of(stmt.cond)
@@ -115,21 +131,42 @@ class _Kernel:
             effects = self._effects.of(inner)
             live.append(effects.exposed | (live[-1] - effects.sure))
         live.pop()
-        for inner in stmt.stmts:
-            self._live = live.pop()
-            self._stmt(inner)
+        number = 0
+        while number < len(stmt.stmts):
+            group = group_at(stmt.stmts, number)
+            if group is None:
+                self._live = live[-1 - number]
+                self._stmt(stmt.stmts[number])
+            else:
+                self._store_group(group)
+            number += len(group or [stmt])
 
     def _store(self, stmt: Store) -> None:
         value = self._values.of(stmt.value)
         if stmt.buffer.scope == "register":
             (slot,) = self._effects.of(stmt).written
-            self._values.slots[slot] = value
+            self._values.slots[slot] = self._merged(stmt, slot, value)
         else:
             if len(stmt.indices) != 1:
                 name = f"{stmt.buffer.name}{stmt.buffer.ordinal}"
                 raise IRError(f"'{name}' has {len(stmt.indices)} axes; 'flatten' makes it 1-D")
             self._values.memory.store(stmt.buffer, stmt.indices[0], value)
         self._values.settle()
+
+    def _store_group(self, group: list[Store]) -> None:
+        """Stores that together fill a run of elements, as one."""
+        parts = [self._values.of(store.value) for store in group]
+        positions = [store.indices[0] for store in group]
+        self._values.memory.store_interleaved(group[0].buffer, positions, parts)
+        self._values.settle()
+
+    def _merged(self, stmt: Store, slot: Slot, value: Value) -> Value:
+        """The new value in the lanes of the store's mask, what the slot holds in the others."""
+        mask, old = unmasked(stmt.indices[0])[1], self._values.slots.get(slot)
+        if mask is None or old is None:
+            return value
+        chosen = self._values.of(mask)
+        return select(self.ssa, chosen, value, old, stmt.value.dtype, stmt.value.dtype.lanes)
 
     def _for(self, loop: For) -> None:
         if loop.kind not in ("serial", "parallel"):
@@ -138,20 +175,34 @@ class _Kernel:
         extent = self._values.of(loop.extent)
         low = lower_bound(loop.extent, self._values.env)
         self._values.env[loop.var] = (0, loop.extent - 1)
+        ahead = dict(loop.annotations).get(PREFETCH)
+        if isinstance(ahead, int):
+            self._values.memory.ahead[loop.var] = ahead
         if loop.kind == "parallel":
             if low is None or low < 0:  # shares of less than nothing would not be empty
                 extent = self._values.of(Max(loop.extent, Const(0, loop.extent.dtype)))
             start, stop = self._share(extent)
-            self._branch(self._less(start, stop), lambda: self._loop(loop, start, stop), None)
-        elif low is not None and low > 0:
-            self._loop(loop, Value("0", 0), extent)
+            count = _Count(loop.var, start, stop)
+            self._branch(
+                self._less(start, stop, INDEX), lambda: self._loop(loop.body, count), None, "guard"
+            )
         else:
-            zero = Value("0", 0)
-            self._branch(self._less(zero, extent), lambda: self._loop(loop, zero, extent), None)
+            count = _Count(loop.var, Value("0", 0), extent)
+            if low is not None and low > 0:
+                self._loop(loop.body, count)
+            else:
+                runs = self._less(count.start, extent, loop.var.dtype)
+                self._branch(runs, lambda: self._loop(loop.body, count), None, "guard")
         del self._values.env[loop.var]
+        self._values.memory.ahead.pop(loop.var, None)
 
-    def _less(self, a: Value, b: Value) -> Value:
-        return self.ssa.op(f"icmp slt i64 {a.text}, {b.text}", depth_of(a, b))
+    def _less(self, a: Value, b: Value, dtype: DType) -> Value:
+        return self.ssa.op(f"icmp slt {register_type(dtype)} {a.text}, {b.text}", depth_of(a, b))
+
+    def _product(self, a: Value, b: Value) -> Value:
+        if a.text == "0":
+            return a
+        return self.ssa.op(f"mul nsw i64 {a.text}, {b.text}", depth_of(a, b))
 
     def _share(self, extent: Value) -> tuple[Value, Value]:
         """Thread t of T runs t*extent//T up to (t+1)*extent//T."""
@@ -161,65 +212,85 @@ class _Kernel:
         start = op(f"udiv i64 {first.text}, %nt", depth)
         return start, op(f"udiv i64 {last.text}, %nt", depth)
 
-    def _loop(self, loop: For, start: Value, stop: Value) -> None:
+    def _loop(self, body: Stmt, test: _Count | Expr) -> None:
         """A loop that runs at least once: the body comes before the test."""
-        ssa = self.ssa
-        effects = self._effects.of(loop.body)
+        ssa, slots = self.ssa, self._values.slots
+        effects = self._effects.of(body)
         head, leave = ssa.label("loop"), ssa.label("done")
         before = ssa.scopes[-1].block
         # What an iteration may leave as it was is read after the loop, if not in the next one.
-        needed = effects.exposed | (self._live - effects.sure)
+        asked = frozenset[Slot]() if isinstance(test, _Count) else slots_read(test)
+        after = self._live | asked
+        needed = effects.exposed | (after - effects.sure)
         carried = [slot for slot in effects.written if slot in needed]
-        initial = [self._values.slots.get(slot, Value("poison", 0)) for slot in carried]
+        initial = [slots.get(slot, Value("poison", 0)) for slot in carried]
         scope = Scope("loop", head, effects.stored, effects.barrier)
         self._values.memory.forget(effects.stored, effects.barrier)
         self._values.settle()
         ssa.scopes.append(scope)
         depth = ssa.depth
-        counter = Value(ssa.fresh(f"{loop.var.name}{loop.var.ordinal}"), depth)
-        self._values.variables[loop.var] = counter
+        if isinstance(test, _Count):
+            counter = Value(ssa.fresh(f"{test.var.name}{test.var.ordinal}"), depth)
+            is_index = test.var.dtype == INDEX
+            scope.counter = counter.text if is_index and _is_innermost(body) else None
+            self._values.variables[test.var] = counter
         phis = [Value(ssa.fresh(), depth) for _ in carried]
-        self._values.slots.update(zip(carried, phis, strict=True))
-        live, self._live = self._live, self._live | effects.exposed
-        self._stmt(loop.body)
+        slots.update(zip(carried, phis, strict=True))
+        live, self._live = self._live, after | effects.exposed
+        self._stmt(body)
         self._live = live
+        again = None if isinstance(test, _Count) else self._values.of(test).text
         ssa.scopes.pop()
         self._values.settle()
-        del self._values.variables[loop.var]
 
         slots = self._values.slots
-        following = ssa.fresh()
-        more = ssa.fresh()
-        lines = ssa.scopes[-1].lines
-        lines += [f"  br label %{head}", f"{head}:"]
-        latch = scope.block
-        lines.append(_phi("i64", counter, (start.text, before), (following, latch)))
+        lines: list[str] = []
+        if isinstance(test, _Count):
+            del self._values.variables[test.var]
+            lines, again = self._count(test, counter, scope, before)
         for slot, phi, value in zip(carried, phis, initial, strict=True):
-            ends = ((value.text, before), (slots[slot].text, latch))
+            ends = ((value.text, before), (slots[slot].text, scope.block))
             lines.append(_phi(_slot_type(slot), phi, *ends))
-        lines += scope.lines
-        lines += [
-            f"  {following} = add nuw nsw i64 {counter.text}, 1",
-            f"  {more} = icmp slt i64 {following}, {stop.text}",
-            f"  br i1 {more}, label %{head}, label %{leave}",
-            f"{leave}:",
-        ]
+        lines = [f"  br label %{head}", f"{head}:", *lines, *scope.lines]
+        lines += [f"  br i1 {again}, label %{head}, label %{leave}", f"{leave}:"]
+        ssa.scopes[-1].lines += lines
         ssa.scopes[-1].block = leave
         for slot in effects.written:
             slots[slot] = Value(slots[slot].text, min(slots[slot].depth, ssa.depth))
 
+    def _count(
+        self, count: _Count, counter: Value, scope: Scope, before: str
+    ) -> tuple[list[str], str]:
+        """Appends the next count and the test to a loop; gives the phis, and the test's value."""
+        ssa = self.ssa
+        following, more, spelled = ssa.fresh(), ssa.fresh(), register_type(count.var.dtype)
+        phis = [_phi(spelled, counter, (count.start.text, before), (following, scope.block))]
+        for stride, step in scope.multiples.items():
+            first, next_step = self._product(count.start, stride), ssa.fresh()
+            phis.append(_phi("i64", step, (first.text, before), (next_step, scope.block)))
+            scope.lines.append(f"  {next_step} = add nsw i64 {step.text}, {stride.text}")
+        scope.lines += [
+            f"  {following} = add nuw nsw {spelled} {counter.text}, 1",
+            f"  {more} = icmp slt {spelled} {following}, {count.stop.text}",
+        ]
+        return phis, more
+
     def _branch(
-        self, cond: Value, then: Callable[[], None], other: Callable[[], None] | None
+        self,
+        cond: Value,
+        then: Callable[[], None],
+        other: Callable[[], None] | None,
+        kind: ScopeKind = "branch",
     ) -> None:
         """Runs `then` or `other` and joins what they leave in the slots."""
         ssa = self.ssa
         join = ssa.label("join")
         origin = ssa.scopes[-1].block
         before = dict(self._values.slots)
-        yes = self._arm(ssa.label("then"), then)
+        yes = self._arm(ssa.label("then"), then, kind)
         after = self._values.slots
         self._values.slots = before if other is None else dict(before)
-        no = None if other is None else self._arm(ssa.label("else"), other)
+        no = None if other is None else self._arm(ssa.label("else"), other, kind)
         second = join if no is None else no[0]
         lines = ssa.scopes[-1].lines
         lines.append(f"  br i1 {cond.text}, label %{yes[0]}, label %{second}")
@@ -240,14 +311,18 @@ class _Kernel:
             self._values.slots[slot] = left
         self._values.settle()
 
-    def _arm(self, label: str, run: Callable[[], None]) -> tuple[str, Scope]:
-        scope = Scope("branch", label)
+    def _arm(self, label: str, run: Callable[[], None], kind: ScopeKind) -> tuple[str, Scope]:
+        scope = Scope(kind, label)
         self._values.settle()
         self.ssa.scopes.append(scope)
         run()
         self.ssa.scopes.pop()
         self._values.settle()
         return label, scope
+
+
+def _is_innermost(body: Stmt) -> bool:
+    return not any(isinstance(node, For | While) for node in postorder(body))
 
 
 def _pointer(buffer: Buffer) -> str:

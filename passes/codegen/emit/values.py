@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from passes.codegen.emit.arithmetic import binary, cast, divide, reinterpret, select
+from passes.codegen.emit.arithmetic import Known, binary, cast, divide, reinterpret, select
 from passes.codegen.emit.calls import call
 from passes.codegen.emit.effects import Slot, slot_of
 from passes.codegen.emit.memory import Memory
 from passes.codegen.emit.ssa import Ssa, Value, depth_of
 from passes.codegen.emit.types import literal, memory_type, register_type, splat, vector
-from passes.ir.arith import lower_bound
+from passes.ir.arith import lower_bound, prove
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import (
+    And,
     Binary,
+    BitAnd,
+    BitOr,
+    BitXor,
     Broadcast,
     Call,
     Cast,
@@ -20,11 +24,15 @@ from passes.ir.expr import (
     Expr,
     FloorDiv,
     FloorMod,
+    Le,
+    Lt,
     Not,
     Ramp,
     Reinterpret,
     Select,
     Var,
+    const,
+    product,
 )
 from passes.ir.loop.nodes import Buffer, Load
 from passes.ir.node import IRError
@@ -39,11 +47,12 @@ class Values:
 
     def __init__(self, ssa: Ssa, stored: frozenset[Buffer]) -> None:
         self._ssa = ssa
-        self.memory = Memory(ssa, self.of, stored)
+        self.memory = Memory(ssa, self.of, self._is_inside, stored)
         self.variables: dict[Expr, Value] = {}
         self.slots: dict[Slot, Value] = {}
         self.env: dict[Var, tuple[Expr | int, Expr | int]] = {}
         self._known: dict[Expr, Value] = {}
+        self._inside: dict[tuple[Buffer, Expr], bool] = {}
 
     def of(self, e: Expr) -> Value:
         """The value of `e` here and now."""
@@ -60,6 +69,17 @@ class Values:
             left = [child for child in reversed(_operands(node)) if child not in known]
             stack.extend((child, False) for child in left)
         return known[e]
+
+    def _is_inside(self, buffer: Buffer, position: Expr) -> bool:
+        """Whether a scalar or contiguous position is known to lie in the buffer."""
+        key = buffer, position
+        if key not in self._inside:
+            first = last = position
+            if isinstance(position, Ramp):
+                first, last = position.base, position.base + (position.lanes - 1)
+            inside = And(Le(const(0), first), Lt(last, product(buffer.shape)))
+            self._inside[key] = first.dtype == INDEX and prove(inside, self.env)
+        return self._inside[key]
 
     def settle(self) -> None:
         """To be called when memory, slots or scopes have changed."""
@@ -116,12 +136,12 @@ class Values:
         by = _constant(node.b)
         scalar = node.dtype == INDEX
         low = lower_bound(node.a, self.env) if scalar else None
-        positive = low is not None and low >= 0
-        if by is None and positive:
-            low = lower_bound(node.b, self.env)
-            positive = low is not None and low > 0
+        least = by if by is not None else lower_bound(node.b, self.env) if scalar else None
+        positive = least is not None and least > 0
+        unsigned = not node.dtype.is_signed or (positive and low is not None and low >= 0)
         a, b = self._known[node.a], self._known[node.b]
-        return divide(self._ssa, type(node), node.dtype, a, b, by, positive)
+        known = Known(by, unsigned, positive or bool(by))
+        return divide(self._ssa, type(node), node.dtype, a, b, known)
 
     def _bits(self, value: Expr, spelled: str) -> Value:
         """The bits of `value` as LLVM type `spelled`; a load is done in that type at once."""
@@ -131,6 +151,9 @@ class Values:
         return reinterpret(self._ssa, self.of(value), register_type(value.dtype), spelled)
 
     def _broadcast(self, node: Broadcast) -> Value:
+        spread = _spread(node)
+        if spread is not None:
+            return self._known[spread]
         value, lanes = node.value, node.lanes
         width = value.dtype.bits * value.dtype.lanes
         if value.dtype.lanes == 1:
@@ -171,11 +194,25 @@ def _operands(node: Expr) -> list[Expr]:
     """What must be evaluated before a node: not positions, nor what is loaded in another type."""
     if isinstance(node, Load):
         return []
+    if isinstance(node, Broadcast) and (spread := _spread(node)) is not None:
+        return [spread]
     if isinstance(node, Reinterpret | Broadcast) and node.value.dtype.lanes > 1:
         return [] if _is_plain_load(node.value) else [node.value]
     if isinstance(node, Reinterpret) and _is_plain_load(node.value):
         return []
     return [child for child in node.children if isinstance(child, Expr)]
+
+
+def _spread(node: Broadcast) -> Expr | None:
+    """Bits of an integer just loaded, changed by a constant: as an operation on vectors, which the
+    processor loads into all lanes at once. From a general register it would have to be moved."""
+    e = node.value
+    if not isinstance(e, BitAnd | BitOr | BitXor) or not isinstance(e.b, Const):
+        return None
+    value = e.a.value if isinstance(e.a, Reinterpret) else e.a
+    if e.dtype.lanes > 1 or e.dtype.bits < 32 or not _is_plain_load(value):
+        return None
+    return type(e)(Broadcast(e.a, node.lanes), Broadcast(e.b, node.lanes))
 
 
 def _is_plain_load(value: Expr) -> bool:

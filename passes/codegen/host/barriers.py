@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from passes.ir.loop.nodes import Barrier, Buffer, Function, Launch, Load, Seq, Stmt, Store, seq
-from passes.ir.node import IRError, postorder
+from passes.ir.loop.nodes import Barrier, Buffer, Function, Launch, Seq, Stmt, seq
+from passes.ir.loop.traverse import loaded_in, stored_in
+from passes.ir.node import IRError
 
 
 def launches_of(function: Function) -> list[list[Launch]]:
@@ -61,9 +62,8 @@ def insert_barriers(function: Function, kernels: Mapping[str, Function]) -> Func
 
 def _accesses(kernel: Function) -> tuple[frozenset[int], frozenset[int]]:
     """The parameters that a kernel loads from, and those it stores to."""
-    nodes = postorder(kernel.body)
-    loaded = {node.buffer for node in nodes if isinstance(node, Load)}
-    stored = {node.buffer for node in nodes if isinstance(node, Store)}
+    loaded = loaded_in(kernel.body)
+    stored = stored_in(kernel.body)
     return (
         frozenset(i for i, buffer in enumerate(kernel.params) if buffer in loaded),
         frozenset(i for i, buffer in enumerate(kernel.params) if buffer in stored),

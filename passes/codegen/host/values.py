@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from passes.codegen.host.barriers import launches_of
 from passes.ir.arith import free_vars, prove
 from passes.ir.expr import Cast, Expr, Max, Min, Var, both, index
-from passes.ir.loop.nodes import BlockIter, Buffer, For, Function, Load, Store
+from passes.ir.loop.nodes import BlockIter, Buffer, For, Function, Load, Store, View
 from passes.ir.node import IRError, Node, postorder, rewrite
 
 
@@ -60,7 +60,8 @@ def _narrowed(kernel: Function, param: Buffer, low: int, high: int) -> tuple[int
     ranges: dict[Var, tuple[Expr | int, Expr | int]] = {
         node.var: (0, node.extent - 1) for node in nodes if isinstance(node, For | BlockIter)
     }
-    for node in nodes:
+    ends = [n.at(tuple([e - 1 for e in n.buffer.shape])) for n in nodes if isinstance(n, View)]
+    for node in (*nodes, *ends):
         if not isinstance(node, Load | Store):
             continue
         for place, extent in zip(node.indices, node.buffer.shape, strict=True):

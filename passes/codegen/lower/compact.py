@@ -27,7 +27,7 @@ from passes.ir.arith import (
     upper_bound,
 )
 from passes.ir.expr import Broadcast, Expr, Le, Ramp, Var, const
-from passes.ir.loop.nodes import Buffer, For, Function, If, Load, Seq, Stmt, Store
+from passes.ir.loop.nodes import Buffer, For, Function, If, Load, Seq, Stmt, Store, While
 from passes.ir.node import IRError, Node, postorder, rewrite
 
 LARGEST = 1 << 20
@@ -81,6 +81,16 @@ class _Uses(Walk):
     def __init__(self, function: Function) -> None:
         super().__init__(function)
         self.of: dict[Buffer, list[Use]] = {}
+        self._outside: list[int] = []  # how many loops are around each `while` at hand
+        self._fixed: dict[Buffer, int] = {}  # how many are around the first that uses a buffer
+
+    def stmt(self, stmt: Stmt) -> Stmt:
+        if not isinstance(stmt, While):
+            return super().stmt(stmt)
+        self._outside.append(len(self.loops))
+        super().stmt(stmt)
+        self._outside.pop()
+        return stmt
 
     def store(self, stmt: Store) -> Stmt:
         self._note(stmt)
@@ -96,8 +106,12 @@ class _Uses(Walk):
         return e
 
     def _note(self, access: Load | Store) -> None:
-        if access.buffer.scope != "global":
-            self.of.setdefault(access.buffer, []).append((access, tuple(self.loops)))
+        buffer = access.buffer
+        if buffer.scope != "global":
+            self.of.setdefault(buffer, []).append((access, tuple(self.loops)))
+            if self._outside:
+                known = self._fixed.get(buffer, self._outside[0])
+                self._fixed[buffer] = min(known, self._outside[0])
 
     def shrunk(self, buffer: Buffer, uses: list[Use]) -> tuple[Buffer, tuple[Expr, ...]]:
         """The smaller buffer, and what to take off its indices."""
@@ -108,9 +122,10 @@ class _Uses(Walk):
         for kept in range(len(around), -1, -1):
             found = [_region(axis, whole[axis], uses, around[:kept]) for axis in axes]
             regions = [region for region in found if region is not None]
+            again = kept > self._fixed.get(buffer, kept)  # a `while` comes back to the elements
             if len(regions) == len(axes) and (
                 _written_first(uses, regions, around[:kept])
-                or _carries_nothing(regions, around[:kept])
+                or (not again and _carries_nothing(regions, around[:kept]))
             ):
                 break
         else:
@@ -127,7 +142,7 @@ class _Uses(Walk):
                 "loops around its uses, or give it scope 'global'"
             )
         shape = tuple([const(region.size) for region in regions])
-        return buffer.replace(shape=shape), tuple([region.base for region in regions])
+        return buffer.resized(shape), tuple([region.base for region in regions])
 
 
 def _region(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from passes.codegen.lower.walk import Walk
 from passes.ir.arith import simplify
-from passes.ir.expr import Broadcast, Const, Expr, Ramp, const, index, product
+from passes.ir.expr import Broadcast, Call, Const, Expr, Ramp, const, index, product
 from passes.ir.loop.nodes import Buffer, Function, Load, Stmt, Store
 from passes.ir.node import Node, rewrite
 
@@ -48,7 +48,7 @@ def _flat(buffer: Buffer) -> Buffer:
         size = index(1)
         for extent, stride in zip(buffer.shape, buffer.strides, strict=True):
             size = size + (extent - 1) * stride
-    return buffer.replace(shape=(simplify(size),), strides=None)
+    return buffer.replace(shape=(simplify(size),), strides=None, pitch=None)
 
 
 def _position(buffer: Buffer, indices: tuple[Expr, ...]) -> Expr:
@@ -64,12 +64,24 @@ def _position(buffer: Buffer, indices: tuple[Expr, ...]) -> Expr:
             moving = _scaled(position, stride)
     if moving is None:
         return whole
+    if isinstance(moving, Call) and moving.name == "masked":
+        place, mask = moving.args
+        shifted = _plus(whole, place)
+        return Call("masked", (shifted, mask), shifted.dtype)
+    return _plus(whole, moving)
+
+
+def _plus(whole: Expr, moving: Expr) -> Expr:
     if isinstance(moving, Ramp):
         return Ramp(whole + moving.base, moving.stride, moving.lanes)
     return Broadcast(whole, moving.dtype.lanes) + moving
 
 
 def _scaled(position: Expr, stride: Expr) -> Expr:
+    if isinstance(position, Call) and position.name == "masked":
+        place, mask = position.args
+        scaled = _scaled(place, stride)
+        return Call("masked", (scaled, mask), scaled.dtype)
     if isinstance(position, Ramp) and isinstance(stride, Const):
         step = int(stride.value)
         return Ramp(position.base * step, position.stride * step, position.lanes)

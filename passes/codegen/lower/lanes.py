@@ -28,14 +28,10 @@ from passes.ir.expr import (
     Var,
     const,
 )
+from passes.ir.intrinsics import TABLE
 from passes.ir.loop.nodes import Buffer, Load
 
-# fmt: off
-_ELEMENTWISE = frozenset([
-    "exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh", "sigmoid", "erf", "abs", "floor", "round",
-    "fma", "pow", "dot4", "dot4_words",
-])
-# fmt: on
+_ELEMENTWISE = frozenset(name for name, entry in TABLE.items() if entry.lanewise)
 
 
 class NoVector(Exception):

@@ -2,8 +2,8 @@
 
     y1[ramp(i2*16, 1, 16)] = rsqrt(x0[…])     →     y1[…] = 1/sqrt(x0[…])
 
-exp, log, sin, cos, tanh, sigmoid and erf become polynomials (see `vector_math`), on as many lanes
-as they have. Approximate within a few units in the last place.
+exp, log, pow, sin, cos, tanh, sigmoid and erf become polynomials (see `vector_math`), on as many
+lanes as they have. Approximate within a few units in the last place.
 """
 
 from __future__ import annotations

@@ -16,8 +16,20 @@ from dataclasses import dataclass
 
 from passes.codegen.lower.walk import NOTHING
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import Call, Eq, const
-from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Load, Seq, Stmt, Store, seq
+from passes.ir.expr import Call, Eq, Expr, const
+from passes.ir.loop.nodes import (
+    Barrier,
+    Buffer,
+    For,
+    Function,
+    If,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+    While,
+    seq,
+)
 from passes.ir.node import IRError, Node, postorder, rewrite
 
 
@@ -48,13 +60,29 @@ def _team(stmt: Stmt) -> Stmt:
     if isinstance(stmt, Seq):
         return _in_order(stmt)
     if isinstance(stmt, For):
-        body = _team(stmt.body)
-        again = _touched(stmt.body)
-        return stmt.replace(body=seq(body, Barrier()) if again.conflicts(again) else body)
+        return stmt.replace(body=_again(stmt.body, _read(stmt.extent)))
+    if isinstance(stmt, While):
+        return While(stmt.cond, _again(stmt.body, _read(stmt.cond)))
     if isinstance(stmt, If):
-        other = None if stmt.other is None or stmt.other is NOTHING else _team(stmt.other)
-        return If(stmt.cond, _team(stmt.then), other)
+        asked = _read(stmt.cond)
+        other = None if stmt.other in (None, NOTHING) else _after(asked, stmt.other)
+        return If(stmt.cond, _after(asked, stmt.then), other)
     return stmt
+
+
+def _again(body: Stmt, asked: _Touched) -> Stmt:
+    """The body of a loop whose threads have read `asked` before each iteration."""
+    touched = _touched(body)
+    done = _after(asked, body)
+    meets = touched.conflicts(touched) or touched.conflicts(asked)
+    return seq(done, Barrier()) if meets else done
+
+
+def _after(asked: _Touched, stmt: Stmt | None) -> Stmt:
+    """The statement, once all threads have read what it changes."""
+    assert stmt is not None
+    done = _team(stmt)
+    return seq(Barrier(), done) if asked.conflicts(_touched(stmt)) else done
 
 
 def _in_order(stmt: Seq) -> Stmt:
@@ -88,6 +116,11 @@ def _is_shared(stmt: Stmt) -> bool:
     return any(
         isinstance(n, Barrier) or (isinstance(n, For) and n.kind == "parallel") for n in nodes
     )
+
+
+def _read(e: Expr) -> _Touched:
+    loads = [node.buffer for node in postorder(e) if isinstance(node, Load)]
+    return _Touched({buffer for buffer in loads if buffer.scope == "global"}, set())
 
 
 def _touched(stmt: Stmt) -> _Touched:

@@ -5,36 +5,72 @@
     for i3 in vectorized(16):
         s1[0] = s1[0] + x0[k2*16 + i3]     →   s1[0] = s1[0] + reduce_add(x0[ramp(k2*16, 1, 16)])
 
+    for i3 in vectorized(16):                  if k2*16 + 15 < n:
+        if k2*16 + i3 < n:                         y1[ramp(k2*16, 1, 16)] = …
+            y1[k2*16 + i3] = …             →   else:
+                                                   y1[masked(ramp(k2*16, 1, 16), mask)] = …
+
 Vectorized loops directly inside each other become one long vector. Serial loops inside are
 interchanged with the lanes. A condition that differs between lanes is tested for all of them at
-once: where it holds for all the vector runs, else the lanes one by one. What has no vector form
-(and a loop whose extent is not constant) runs serially. Reassociates sums; otherwise exact.
+once; where it does not hold for all, what is inside runs under a mask. What has no vector form
+runs serially. Reassociates sums; otherwise exact.
 """
 
 from __future__ import annotations
 
 from itertools import product
 
+from passes.codegen.lower.facts import CPU, Facts
 from passes.codegen.lower.lanes import Lanes, NoVector
+from passes.codegen.lower.masks import (
+    chosen,
+    for_all,
+    for_any,
+    masked,
+    masked_place,
+    needs_no_lane,
+    neutral,
+)
 from passes.codegen.lower.walk import NOTHING, Walk, branch, constant
-from passes.ir.arith import free_vars, linear, substitute
-from passes.ir.dtypes import INDEX
-from passes.ir.expr import Add, And, Call, Expr, Le, Lt, Max, Min, Mul, Ramp, Var, const
-from passes.ir.loop.nodes import For, Function, If, Load, Seq, Stmt, Store, seq
+from passes.ir.arith import free_vars, substitute
+from passes.ir.expr import (
+    TRUE,
+    Add,
+    And,
+    Call,
+    Expr,
+    Max,
+    Min,
+    Mul,
+    Not,
+    Ramp,
+    Var,
+    const,
+)
+from passes.ir.loop.nodes import For, Function, If, Load, Seq, Stmt, Store, While, seq
 from passes.ir.node import postorder
 
 _REDUCTIONS: dict[type[Expr], str] = {Add: "reduce_add", Max: "reduce_max", Min: "reduce_min"}
 
 
-def vectorize(function: Function) -> Function:
+def vectorize(function: Function, facts: Facts = CPU) -> Function:
     """The function without vectorized loops; its buffers must be 1-D."""
-    return function.replace(body=_Vectorize(function).stmt(function.body))
+    return function.replace(body=_Vectorize(function, facts).stmt(function.body))
 
 
 class _Vectorize(Walk):
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, facts: Facts) -> None:
         super().__init__(function)
+        self._facts = facts
         self._lanes: Lanes | None = None
+        self._mask: Expr | None = None
+
+    def stmt(self, stmt: Stmt) -> Stmt:
+        if self._lanes is None or not isinstance(stmt, While):
+            return super().stmt(stmt)
+        if self._mask is not None:
+            raise NoVector
+        return self._one_by_one(self._lanes, stmt)
 
     def loop(self, loop: For) -> Stmt:
         if self._lanes is not None:
@@ -62,17 +98,53 @@ class _Vectorize(Walk):
         lanes = self._lanes
         if lanes is None or not lanes.varies(stmt.cond):
             return super().branch(stmt)
-        every = _for_all(stmt.cond, lanes)
-        single = self._one_by_one(lanes, stmt)
-        if every is None:
-            return single
-        every = self.simplified(every)
-        return branch(every, self.stmt(stmt.then), single)
+        if self._mask is not None:
+            return self._under(lanes, stmt)
+        every = for_all(stmt.cond, lanes)
+        if every is not None:
+            every = self.simplified(every)
+        whole = None if every is None else self.stmt(stmt.then)
+        if every is TRUE and whole is not None:
+            return whole
+        try:
+            some = self._partly(lanes, stmt)
+        except NoVector:
+            some = self._one_by_one(lanes, stmt)
+        return some if every is None or whole is None else branch(every, whole, some)
+
+    def _partly(self, lanes: Lanes, stmt: If) -> Stmt:
+        """A branch for the lanes that its condition chooses. Raises `NoVector`."""
+        sizes = {n.buffer.dtype.bytes for n in postorder(stmt) if isinstance(n, Load | Store)}
+        if not sizes <= set(self._facts.masked_bytes) or not _can_wait(stmt):
+            raise NoVector
+        some = for_any(stmt.cond, lanes) if stmt.other is None else None
+        if some is None and not _needs_no_lane(stmt, lanes):
+            raise NoVector
+        whole = self._under(lanes, stmt)
+        return whole if some is None else branch(self.simplified(some), whole)
+
+    def _under(self, lanes: Lanes, stmt: If) -> Stmt:
+        """Both sides of a branch, each under its mask."""
+        outer = self._mask
+        cond = self.simplified(lanes.wide(stmt.cond))
+        if outer is not None:
+            cond = masked(cond, outer)
+        parts = []
+        for mask, part in ((cond, stmt.then), (Not(cond), stmt.other)):
+            if part is not None:
+                self._mask = self.simplified(mask if outer is None else And(outer, mask))
+                try:
+                    parts.append(self.stmt(part))
+                finally:
+                    self._mask = outer
+        return seq(*parts)
 
     def store(self, stmt: Store) -> Stmt:
         lanes = self._lanes
         if lanes is None:
             return stmt
+        if self._mask is not None:
+            return self._masked_store(lanes, stmt, self._mask)
         used = free_vars(stmt.indices[0])
         missing = [axis for axis in lanes.axes if axis[0] not in used]
         if 0 < len(missing) < len(lanes.axes):
@@ -82,14 +154,25 @@ class _Vectorize(Walk):
         except NoVector:
             return self._one_by_one(lanes, stmt)
 
+    def _masked_store(self, lanes: Lanes, stmt: Store, mask: Expr) -> Stmt:
+        """The store in the lanes of the mask. Raises `NoVector`."""
+        done = self._vector_store(lanes, stmt)
+        position = done.indices[0]
+        if position.dtype.lanes == 1:
+            return done
+        place = masked_place(position, mask)
+        return Store(done.buffer, (place,), masked(done.value, mask))
+
     def _inner_loop(self, lanes: Lanes, loop: For) -> Stmt:
         if lanes.varies(loop.extent):
+            if self._mask is not None:
+                raise NoVector
             return self._one_by_one(lanes, loop)
         if loop.kind == "vectorized":
             loop = loop.replace(kind="serial")
         return self.rebuilt(loop, loop.extent, self.inside(loop))
 
-    def _vector_store(self, lanes: Lanes, stmt: Store) -> Stmt:
+    def _vector_store(self, lanes: Lanes, stmt: Store) -> Store:
         position = lanes.of(stmt.indices[0])
         if lanes.varies(stmt.indices[0]):
             if position.dtype.lanes != lanes.count:
@@ -99,7 +182,7 @@ class _Vectorize(Walk):
                 raise NoVector
             return Store(stmt.buffer, (position,), self.simplified(lanes.wide(stmt.value)))
         if not lanes.varies(stmt.value):
-            if _own(stmt) in _loads(stmt.value):
+            if self._mask is not None or _own(stmt) in _loads(stmt.value):
                 raise NoVector
             return stmt
         return self._reduction(lanes, stmt)
@@ -116,8 +199,8 @@ class _Vectorize(Walk):
         offsets = {constant(self.simplified(place - places[0])) for place in places}
         return None not in offsets and len(offsets) == lanes.count
 
-    def _reduction(self, lanes: Lanes, stmt: Store) -> Stmt:
-        """`s = s op f(lane)` → `s = s op reduce_op(f of all lanes)`."""
+    def _reduction(self, lanes: Lanes, stmt: Store) -> Store:
+        """`s = s op f(lane)` → `s = s op reduce_op(f of all lanes)`, or of those of the mask."""
         own, value = _own(stmt), stmt.value
         if isinstance(value, Call) and value.name == "fma" and value.args[2] is own:
             value = Add(own, Mul(value.args[0], value.args[1]))
@@ -127,6 +210,9 @@ class _Vectorize(Walk):
         if stmt.buffer in {node.buffer for node in _loads(term)}:
             raise NoVector
         vector = self.simplified(lanes.wide(term))
+        if self._mask is not None:
+            rest = neutral(type(value), term.dtype)
+            vector = chosen(self._mask, masked(vector, self._mask), rest)
         whole = Call(_REDUCTIONS[type(value)], (vector,), term.dtype)
         return Store(stmt.buffer, stmt.indices, type(value)(own, whole))
 
@@ -165,28 +251,28 @@ def _serial(stmt: Stmt) -> Stmt:
     if isinstance(stmt, For):
         kind = "serial" if stmt.kind == "vectorized" else stmt.kind
         return stmt.replace(body=_serial(stmt.body), kind=kind)
+    if isinstance(stmt, While):
+        return While(stmt.cond, _serial(stmt.body))
     if isinstance(stmt, If):
         other = NOTHING if stmt.other is None else _serial(stmt.other)
         return branch(stmt.cond, _serial(stmt.then), other)
     return stmt
 
 
-def _for_all(cond: Expr, lanes: Lanes) -> Expr | None:
-    """A condition that holds only if `cond` holds in every lane; None if there is no simple one."""
-    if not lanes.varies(cond):
-        return cond
-    if isinstance(cond, And):
-        a, b = _for_all(cond.a, lanes), _for_all(cond.b, lanes)
-        return None if a is None or b is None else And(a, b)
-    if not isinstance(cond, Le | Lt) or cond.a.dtype != INDEX:
-        return None
-    split = linear(cond.b - cond.a, lanes.variables)
-    if split is None:
-        return None
-    worst: dict[Var, Expr] = {}
-    for var, extent in lanes.axes:
-        step = constant(split[0].get(var, const(0)))
-        if step is None:
-            return None
-        worst[var] = const(0 if step >= 0 else extent - 1)
-    return substitute(type(cond)(const(0), cond.b - cond.a), worst)
+def _needs_no_lane(stmt: If, lanes: Lanes) -> bool:
+    """True if both sides of a branch may run for no lanes at all."""
+    stack: list[Stmt] = [stmt.then, stmt.other or NOTHING]
+    while stack:
+        parts = stack.pop().children
+        if not all(needs_no_lane(e, lanes) for e in parts if isinstance(e, Expr)):
+            return False
+        stack.extend(part for part in parts if isinstance(part, Stmt))
+    return True
+
+
+def _can_wait(stmt: Stmt) -> bool:
+    """True if no condition inside reads what the statement stores, so that it still holds later."""
+    nodes = postorder(stmt)
+    stored = {node.buffer for node in nodes if isinstance(node, Store)}
+    conds = [node.cond for node in nodes if isinstance(node, If)]
+    return not any(load.buffer in stored for cond in conds for load in _loads(cond))

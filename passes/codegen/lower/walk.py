@@ -18,6 +18,7 @@ from passes.ir.loop.nodes import (
     Seq,
     Stmt,
     Store,
+    While,
     seq,
 )
 from passes.ir.node import IRError, Node, postorder
@@ -49,6 +50,8 @@ class Walk:
             return self.block(stmt)
         if isinstance(stmt, Store):
             return self.store(stmt)
+        if isinstance(stmt, While):
+            return While(self.expr(stmt.cond), self.stmt(stmt.body))
         if isinstance(stmt, Barrier):
             return stmt
         kind = type(stmt).__name__

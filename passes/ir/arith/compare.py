@@ -7,6 +7,7 @@ from math import gcd
 from passes.ir import expr
 from passes.ir.arith.intervals import Ranges, interval, interval_of
 from passes.ir.arith.least import greatest, least, nonnegative
+from passes.ir.arith.recombine import recombined
 from passes.ir.arith.terms import Terms, build, constant, order, plus, scaled, terms
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import FALSE, TRUE, Const, Expr
@@ -36,6 +37,22 @@ def comparison(e: expr.Compare, ranges: Ranges) -> Expr:
     return type(e)(left, right)
 
 
+def holds(kind: type[expr.Compare], difference: Terms, ranges: Ranges) -> bool:
+    """Whether `a kind b` (less, at most, equal) is proven from the polynomial b - a."""
+    if kind is expr.Eq:
+        return _is_zero(difference, ranges) is True
+    strict = constant(-1) if kind is expr.Lt else constant(0)
+    return _nonnegative(plus(difference, strict), ranges)
+
+
+def _nonnegative(t: Terms, ranges: Ranges) -> bool:
+    """Also where quotients and remainders have to meet first: n%8 - n//4%2*4 is n%4."""
+    if nonnegative(t, ranges):
+        return True
+    whole = recombined(t, ranges)
+    return whole != t and nonnegative(whole, ranges)
+
+
 def order_of(e: Expr) -> tuple[int, list[tuple[int, int, str]]]:
     """A sorting key of index expressions that depends on content only."""
     keys = sorted(order(atom) for monomial in terms(e) for atom in monomial)
@@ -60,9 +77,9 @@ def _positive(t: Terms, ranges: Ranges) -> Expr:
     """t > 0 in its normal form."""
     if not t:
         return FALSE
-    if nonnegative(plus(t, constant(-1)), ranges):
+    if _nonnegative(plus(t, constant(-1)), ranges):
         return TRUE
-    if nonnegative(scaled(t, -1), ranges):
+    if _nonnegative(scaled(t, -1), ranges):
         return FALSE
     common = gcd(*[c for m, c in t.items() if m])
     t = {m: c // common if m else -(-c // common) for m, c in t.items()}

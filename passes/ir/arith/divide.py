@@ -11,9 +11,11 @@ from passes.ir.arith.terms import (
     Terms,
     build,
     constant,
+    order,
     plus,
     scaled,
     terms,
+    times,
     without,
 )
 from passes.ir.dtypes import INDEX
@@ -26,7 +28,7 @@ def quotient(t: Terms, divisor: Terms, ranges: Ranges) -> Terms:
     (i*4 + j) // 4       ->  i                where 0 <= j < 4
     (i*8 + j*2) // 4     ->  i*2 + j//2
     (i//4) // 4          ->  i//16
-    (i*n + j) // n       ->  i                where 0 <= j < n
+    (i*n + j) // n       ->  i                where 0 <= j < n, and as well for n + 2
     """
     q = constant_of(divisor)
     if q is None:
@@ -167,15 +169,15 @@ def _by_symbol(t: Terms, divisor: Terms, ranges: Ranges) -> tuple[Terms, Terms]:
     """Quotient and remainder by a divisor that is not constant."""
     whole: Terms = {}
     rest: Terms = dict(t)
-    if len(divisor) == 1:
-        ((factor, q),) = divisor.items()
-        for monomial, c in t.items():
-            left = without(monomial, factor)
-            if left is not None and c % q == 0:
-                whole[left] = c // q
-                del rest[monomial]
-    elif t == divisor:
-        whole, rest = {(): 1}, {}
+    factor = min([m for m in divisor if m], key=lambda m: (-len(m), [order(atom) for atom in m]))
+    for monomial, c in t.items():
+        left = without(monomial, factor)
+        if left is None or c % divisor[factor]:
+            continue
+        part = times({left: c // divisor[factor]}, divisor)
+        if all(rest.get(m) == k for m, k in part.items() if m):
+            whole[left] = c // divisor[factor]
+            rest = plus(rest, part, -1)
     if not nonnegative(plus(divisor, constant(-1)), ranges):
         whole, rest = {}, t
     elif not rest or (

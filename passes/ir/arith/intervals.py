@@ -25,19 +25,31 @@ class Interval(NamedTuple):
 Env: TypeAlias = "Mapping[Any, tuple[Expr | int, Expr | int]]"
 """Variable (or dim) -> its smallest and largest value, which may speak of other variables."""
 
+
+class Narrowed(dict[Any, "tuple[Expr | int, Expr | int]"]):
+    """An environment that knows ranges of expressions of dims too, its `parts`."""
+
+    def __init__(self, known: Env) -> None:
+        super().__init__(known)
+        self.parts: dict[Expr, tuple[Expr | int, Expr | int]] = {}
+        if isinstance(known, Narrowed):
+            self.parts.update(known.parts)
+
+
 EVERYTHING = Interval(None, None)
 _MEMO_LIMIT = 1 << 16
 
 
 @dataclass(eq=False)
 class Ranges:
-    """What is known of the variables, and what was concluded from it already."""
+    """What is known of variables, dims and other expressions, and what was concluded from it."""
 
-    known: dict[Var | Dim, tuple[Expr, Expr]]
+    known: dict[Expr, tuple[Expr, Expr]]
     ranks: dict[Var, int] = field(default_factory=dict)
     intervals: dict[Expr, Interval] = field(default_factory=dict)
     least: dict[Any, int | None] = field(default_factory=dict)
     simple: dict[Expr, Expr] = field(default_factory=dict)
+    proved: dict[Expr, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for var in self.known:
@@ -57,7 +69,7 @@ class Ranges:
 
     def forget(self) -> None:
         """Drops the memos if they have grown large; they only save time."""
-        for memo in (self.intervals, self.least, self.simple):
+        for memo in (self.intervals, self.least, self.simple, self.proved):
             if len(memo) > _MEMO_LIMIT:
                 memo.clear()
 
@@ -111,7 +123,7 @@ def _interval(e: Expr, ranges: Ranges) -> Interval:
     match e:
         case expr.Const(value, _):
             return Interval(int(value), int(value)) if not e.dtype.is_float else EVERYTHING
-        case Var() | Dim() if e in ranges.known:
+        case _ if e in ranges.known:
             low, high = ranges.known[e]
             return Interval(interval(low, ranges).lo, interval(high, ranges).hi)
         case Dim(_, lo, hi):

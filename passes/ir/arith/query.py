@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from passes.ir import expr
+from passes.ir.arith.compare import holds
 from passes.ir.arith.intervals import Env, Interval, Ranges, interval, interval_of
-from passes.ir.arith.least import greatest, least
+from passes.ir.arith.least import greatest, least, nonnegative
+from passes.ir.arith.narrow import narrowed, nonnegatives
 from passes.ir.arith.simplify import ranges_of, simplified
 from passes.ir.arith.symbols import free_vars, substitute
-from passes.ir.arith.terms import Terms, build, terms
+from passes.ir.arith.terms import Terms, build, is_plain, plus, terms
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import TRUE, Expr, Var
+from passes.ir.expr import TRUE, Expr, Var, both
+
+_MOST_ASSUMPTIONS = 3  # added up in one proof
 
 
 def bounds(e: Expr, env: Env | None = None) -> Interval:
@@ -19,7 +23,7 @@ def bounds(e: Expr, env: Env | None = None) -> Interval:
 
     Dims have their declared bounds, variables those of `env` (inclusive), loads their type's.
     """
-    return _bounds(e, ranges_of(env))
+    return _bounds(e, ranges_of(env, e))
 
 
 def lower_bound(e: Expr, env: Env | None = None) -> int | None:
@@ -39,17 +43,58 @@ def _bounds(e: Expr, ranges: Ranges) -> Interval:
     return Interval(least(t, ranges), greatest(t, ranges))
 
 
-def prove(cond: Expr, env: Env | None = None) -> bool:
-    """True only if `cond` holds for all values of dims, variables in range, and loads."""
-    ranges = ranges_of(env)
-    stack = [simplified(cond, ranges)]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, expr.And):
-            stack.extend((item.a, item.b))
-        elif item is not TRUE:
+def prove(cond: Expr, env: Env | None = None, assuming: Sequence[Expr] = ()) -> bool:
+    """True only if `cond` holds for all values of dims, variables in range, and loads.
+
+    Of those values, only where the conditions `assuming` hold:
+
+        n - 1 < 20 - m     assuming n + m <= 20
+    """
+    if cond is TRUE:
+        return True
+    if assuming:
+        env = narrowed(env, assuming)
+        if env is None:
+            return True
+    ranges = ranges_of(env, cond)
+    proved = ranges.proved.get(cond)
+    if proved is None:
+        proved = ranges.proved[cond] = _proved(cond, ranges)
+    return proved or (bool(assuming) and _follows(cond, assuming, env))
+
+
+def _follows(cond: Expr, assuming: Sequence[Expr], env: Env | None) -> bool:
+    """Whether all that `cond` says is a sum of assumptions and of something proven."""
+    if isinstance(cond, expr.And):
+        return _follows(cond.a, assuming, env) and _follows(cond.b, assuming, env)
+    wanted = nonnegatives(cond)
+    given = [t for one in assuming for t in nonnegatives(one)]
+    ranges = ranges_of(env, both(cond, *assuming) or cond)
+    return bool(wanted) and all(_sums_to(t, given, ranges, _MOST_ASSUMPTIONS) for t in wanted)
+
+
+def _sums_to(t: Terms, given: Sequence[Terms], ranges: Ranges, fuel: int) -> bool:
+    if nonnegative(t, ranges):
+        return True
+    for number, fact in enumerate(given) if fuel else ():
+        shares = [t[m] // c for m, c in fact.items() if m and m in t and t[m] % c == 0]
+        for times in sorted({k for k in shares if k > 0}):
+            if _sums_to(plus(t, fact, -times), given[number:], ranges, fuel - 1):
+                return True
+    return False
+
+
+def _proved(cond: Expr, ranges: Ranges) -> bool:
+    if isinstance(cond, expr.And):
+        return _proved(cond.a, ranges) and _proved(cond.b, ranges)
+    if isinstance(cond, (expr.Lt, expr.Le, expr.Eq)) and cond.a.dtype == INDEX:
+        difference = plus(terms(cond.b), terms(cond.a), -1)
+        if holds(type(cond), difference, ranges):
+            return True
+        if is_plain(difference):
             return False
-    return True
+    simple = simplified(cond, ranges)
+    return simple is TRUE or (isinstance(simple, expr.And) and _proved(simple, ranges))
 
 
 def linear(
@@ -62,7 +107,7 @@ def linear(
     wanted = frozenset(variables)
     coefficients: dict[Var, Terms] = {}
     rest: Terms = {}
-    for monomial, c in terms(simplified(e, ranges_of(env))).items():
+    for monomial, c in terms(simplified(e, ranges_of(env, e))).items():
         here = [atom for atom in monomial if atom in wanted]
         others = tuple([atom for atom in monomial if atom not in wanted])
         if len(here) > 1 or any(free_vars(atom) & wanted for atom in others):
@@ -92,11 +137,11 @@ def symbolic_min(e: Expr, over: Mapping[Var, Expr], env: Env | None = None) -> E
 
 
 def _extreme_value(e: Expr, over: Mapping[Var, Expr], env: Env | None, sign: int) -> Expr | None:
-    every: dict[Var, tuple[Expr | int, Expr | int]] = {**(env or {})}
-    every.update({var: (0, extent - 1) for var, extent in over.items()})
-    ranges = ranges_of(every)
+    ranges = ranges_of(env, e, over)
     e = simplified(e, ranges)
-    for var in sorted(over, key=lambda v: (-ranges.ranks[v], v.ordinal, v.name)):
+    for var in sorted(
+        over.keys() & ranges.known.keys(), key=lambda v: (-ranges.ranks[v], v.ordinal, v.name)
+    ):
         if var not in free_vars(e):
             continue
         direction = _direction(e, var, ranges)

@@ -17,6 +17,7 @@ def recombined(t: Terms, ranges: Ranges) -> Terms:
     i//4*4 + i%4              ->  i
     i - i//4*4                ->  i%4
     i//4%8*4 + i%4            ->  i%32
+    i%32 - i//4%8*4           ->  i%4
     """
     for _ in range(_MOST_STEPS):
         for monomial in t:
@@ -75,7 +76,11 @@ def _joined_with_quotient(
 def _joined_with_remainder(
     t: Terms, atom: expr.FloorMod, scale: tuple[tuple[Expr, ...], int], ranges: Ranges
 ) -> Terms | None:
-    """k*p*((x//p) % q) + k*(x%p)  ->  k*(x % (p*q))."""
+    """Two remainders of one split.
+
+    k*p*((x//p) % q) + k*(x%p)         ->  k*(x % (p*q))
+    k*(x % (p*q)) - k*p*((x//p) % q)   ->  k*(x%p)
+    """
     cofactor, k = scale
     q = constant_of(terms(atom.b))
     if q is None or q < 1:
@@ -86,10 +91,18 @@ def _joined_with_remainder(
             continue
         low = rest_of[0]
         p = constant_of(terms(low.b))
-        if p is None or p < 1 or k != c * p:
+        if p is None or p < 1:
             continue
-        if quotient(terms(low.a), constant(p), ranges) == terms(atom.a):
+        if k == c * p:
+            step, size = p, p * q
+        elif k < 0 < c and -k % c == 0 and p == -k // c * q:
+            step = size = -k // c
+        elif c < 0 < k and k % -c == 0 and p == k // -c * q:
+            step = size = k // -c
+        else:
+            continue
+        if quotient(terms(low.a), constant(step), ranges) == terms(atom.a):
             rest = plus(t, {monomial: c, joint(cofactor, (atom,)): k}, -1)
-            whole = remainder(terms(low.a), constant(p * q), ranges)
+            whole = remainder(terms(low.a), constant(size), ranges)
             return plus(rest, times({cofactor: c}, whole))
     return None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from passes.ir import expr
 from passes.ir.arith.compare import comparison, extreme, negation
 from passes.ir.arith.divide import quotient, remainder
-from passes.ir.arith.intervals import Env, Ranges, of_type
+from passes.ir.arith.intervals import Env, Narrowed, Ranges, of_type
 from passes.ir.arith.least import nonnegative
 from passes.ir.arith.recombine import recombined
-from passes.ir.arith.symbols import fold
-from passes.ir.arith.terms import build, constant, plus, terms, times
+from passes.ir.arith.symbols import fold, symbols_of
+from passes.ir.arith.terms import build, constant, is_plain, plus, terms, times
 from passes.ir.arith.vectors import vector
 from passes.ir.dtypes import INDEX, DType
 from passes.ir.expr import Const, Dim, Expr, Var
@@ -22,20 +23,48 @@ _environments: dict[frozenset[Any], Ranges] = {}
 _DIMS_ONLY = Ranges({})
 
 
-def ranges_of(env: Env | None) -> Ranges:
-    """The environment with its ranges simplified; equal environments share their memos."""
-    if not env:
+def ranges_of(env: Env | None, about: Expr, over: Mapping[Var, Expr] | None = None) -> Ranges:
+    """What the environment says of the symbols in `about`, simplified.
+
+    Equal ranges share their memos, whatever else the environments hold. The variables `over`
+    take 0 … extent-1 instead.
+    """
+    told = _told(env or {}, about, over or {}) if env or over else None
+    if not told:
         _DIMS_ONLY.forget()
         return _DIMS_ONLY
-    key = frozenset((var, low, high) for var, (low, high) in env.items())
+    key = frozenset(told.items())
     found = _environments.pop(key, None)
     if found is None:
-        found = Ranges({var: (_bound(low), _bound(high)) for var, (low, high) in env.items()})
+        found = Ranges({var: (_bound(low), _bound(high)) for var, (low, high) in told.items()})
         if len(_environments) >= _MOST_ENVIRONMENTS:
             del _environments[next(iter(_environments))]
     _environments[key] = found
     found.forget()
     return found
+
+
+def _told(
+    env: Env, about: Expr, over: Mapping[Any, Expr]
+) -> dict[Any, tuple[Expr | int, Expr | int]]:
+    """The ranges of the symbols in an expression, of those that these speak of, and so on."""
+    told: dict[Any, tuple[Expr | int, Expr | int]] = {}
+    pending: list[Expr | int] = [about]
+    while pending:
+        e = pending.pop()
+        for symbol in () if isinstance(e, int) else symbols_of(e):
+            if symbol in told:
+                continue
+            if symbol in over:
+                told[symbol] = (0, over[symbol] - 1)
+            elif symbol in env:
+                told[symbol] = env[symbol]
+            else:
+                continue
+            pending.extend(told[symbol])
+    if isinstance(env, Narrowed):
+        told.update({e: known for e, known in env.parts.items() if told.keys() & symbols_of(e)})
+    return told
 
 
 def _bound(value: Expr | int) -> Expr:
@@ -54,11 +83,19 @@ def simplify(e: Expr, env: Env | None = None) -> Expr:
     Comparisons, selects and extremes are decided where that can be proven. Float and fixed-width
     arithmetic keeps its shape; index expressions inside it are simplified.
     """
-    return simplified(e, ranges_of(env))
+    return simplified(e, ranges_of(env, e))
 
 
 def simplified(e: Expr, ranges: Ranges) -> Expr:
     """`simplify` with the ranges at hand."""
+    if isinstance(e, (expr.Add, expr.Sub, expr.Mul)) and e.dtype == INDEX:
+        built: Expr | None = e.__dict__.get("_built")
+        if built is None and is_plain(terms(e)):
+            built = e.__dict__["_built"] = build(terms(e))
+        if built is not None:
+            return built
+    elif not e.children:
+        return e
     for _ in range(_MOST_ROUNDS):
         before, e = e, _once(e, ranges)
         if before is e:

@@ -2,60 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from passes.ir import expr
+from passes.ir.derived import Derived, union
 from passes.ir.expr import FALSE, TRUE, Dim, Expr, Var
-from passes.ir.loop.nodes import Block, BlockIter, For
-from passes.ir.node import IRError, Node, postorder
+from passes.ir.loop.nodes import Block, BlockIter, For, TupleCombiner
+from passes.ir.node import IRError, Node
 
 N = TypeVar("N", bound=Node)
 Symbol = Var | Dim
 
-_NONE: frozenset[Any] = frozenset()
+
+def _free(node: Node, below: Sequence[frozenset[Var]]) -> frozenset[Var]:
+    if isinstance(node, Var):
+        return frozenset((node,))
+    found = union(below)
+    if found and isinstance(node, For):
+        return found - {node.var}
+    if found and isinstance(node, Block):
+        return found.difference([iterator.var for iterator in node.iters])
+    if found and isinstance(node, TupleCombiner):
+        return found.difference(node.params)
+    return found
+
+
+def _symbols(node: Node, below: Sequence[frozenset[Symbol]]) -> frozenset[Symbol]:
+    return frozenset((node,)) if isinstance(node, (Var, Dim)) else union(below)
+
+
+def _dims(node: Node, below: Sequence[frozenset[Dim]]) -> frozenset[Dim]:
+    return frozenset((node,)) if isinstance(node, Dim) else union(below)
+
+
+_free_vars, _dims_below = Derived("free_vars", _free), Derived("dims", _dims)
+_symbols_below = Derived("symbols", _symbols)
 
 
 def free_vars(node: Node) -> frozenset[Var]:
-    """The variables `node` uses but does not bind; loops and blocks bind theirs."""
-    return _gathered(node, "_free_vars", Var, _bound)
+    """The variables `node` uses but does not bind; loops, blocks and combiners bind theirs."""
+    return _free_vars(node)
 
 
 def dims_of(node: Node) -> frozenset[Dim]:
     """The dims that occur anywhere in `node`, the shapes of its buffers included."""
-    return _gathered(node, "_dims", Dim, lambda _: ())
+    return _dims_below(node)
 
 
-def _bound(node: Node) -> tuple[Var, ...]:
-    if isinstance(node, For):
-        return (node.var,)
-    if isinstance(node, Block):
-        return tuple([iterator.var for iterator in node.iters])
-    return ()
-
-
-def _gathered(
-    root: Node, memo: str, kind: type[Any], hidden: Callable[[Node], tuple[Var, ...]]
-) -> frozenset[Any]:
-    """The nodes of `kind` below `root`, less those `hidden` on the way up; kept on the nodes."""
-    if isinstance(root, kind):
-        return frozenset((root,))
-    if memo not in root.__dict__:
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            missing = [c for c in node.children if memo not in c.__dict__ and type(c) is not kind]
-            if missing:
-                stack.extend(missing)
-                continue
-            stack.pop()
-            found: frozenset[Any] = _NONE
-            for child in node.children:
-                below = frozenset((child,)) if type(child) is kind else child.__dict__[memo]
-                found = below if not found else found if below <= found else found | below
-            node.__dict__[memo] = found.difference(hidden(node)) if found else _NONE
-    result: frozenset[Any] = root.__dict__[memo]
-    return result
+def symbols_of(node: Node) -> frozenset[Symbol]:
+    """The variables and dims that occur anywhere in `node`, bound ones included."""
+    return _symbols_below(node)
 
 
 def substitute(node: N, values: Mapping[Any, Expr]) -> N:
@@ -66,20 +63,31 @@ def substitute(node: N, values: Mapping[Any, Expr]) -> N:
     Works on statements too: a variable that the statement binds may be renamed (its value is a
     variable), anything else raises IRError.
     """
-    if not values:
+    keys = frozenset(values)
+    if symbols_of(node).isdisjoint(keys):
         return node
     done: dict[Node, Node] = dict(values)
-    for item in postorder(node):
+    stack: list[Node] = [node]
+    while stack:
+        item = stack[-1]
         if item in done:
+            stack.pop()
             continue
-        if all(done[child] is child for child in item.children):
-            done[item] = item
+        missing = []
+        for child in item.children:
+            if child not in done:
+                if symbols_of(child).isdisjoint(keys):
+                    done[child] = child
+                else:
+                    missing.append(child)
+        if missing:
+            stack.extend(missing)
             continue
+        stack.pop()
         if isinstance(item, (For, BlockIter)) and not isinstance(done[item.var], Var):
             name = f"{item.var.name}{item.var.ordinal}"
             raise IRError(f"cannot substitute a value for {name}: the statement binds it")
-        fields = [_mapped(value, done) for value in item.values()]
-        done[item] = fold(type(item)(*fields))
+        done[item] = folded(type(item), [_mapped(value, done) for value in item.values()])
     result: N = done[node]  # type: ignore[assignment]
     return result
 
@@ -101,6 +109,14 @@ _FOLDING: dict[type[Node], Callable[[Expr, Expr], Expr]] = {
     expr.Min: expr.minimum,
     expr.Max: expr.maximum,
 }
+
+
+def folded(kind: type[Node], fields: Sequence[Any]) -> Node:
+    """`fold` of the node with these fields."""
+    folding = _FOLDING.get(kind)
+    if folding is not None:
+        return folding(*fields)
+    return fold(kind(*fields))
 
 
 def fold(node: Node) -> Node:

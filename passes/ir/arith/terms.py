@@ -46,6 +46,11 @@ def terms(e: Expr) -> Terms:
     return whole
 
 
+def is_plain(t: Terms) -> bool:
+    """Whether all atoms are variables and dims."""
+    return all(isinstance(atom, (Var, Dim)) for monomial in t for atom in monomial)
+
+
 def _leaf(e: Expr) -> Terms:
     if isinstance(e, Const):
         return constant(int(e.value))

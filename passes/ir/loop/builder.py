@@ -18,7 +18,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from passes.ir.arith import substitute
 from passes.ir.dtypes import INDEX, DType
@@ -36,7 +36,10 @@ from passes.ir.expr import (
     const,
     index,
 )
+from passes.ir.loop.distribution import Distribution
 from passes.ir.loop.nodes import (
+    AsyncGroup,
+    AsyncWait,
     Attr,
     Barrier,
     Block,
@@ -52,11 +55,16 @@ from passes.ir.loop.nodes import (
     Scope,
     Stmt,
     Store,
+    TupleCombiner,
+    Update,
+    View,
+    While,
     seq,
 )
 from passes.ir.loop.verify import verify
 from passes.ir.node import IRError
 
+Tuple: TypeAlias = "Sequence[Expr]"
 Combine: TypeAlias = Literal["add", "max", "min", "mul"]
 Axis: TypeAlias = "tuple[IntLike, IntLike]"  # extent of a block iterator, and its binding
 
@@ -102,6 +110,7 @@ class LoopBuilder:
         self._labels: set[str] = set()
         self._bodies: list[list[Stmt]] = [[]]
         self._inits: list[list[Stmt]] = []
+        self._views: list[list[View]] = []
 
     # Buffers and variables
 
@@ -111,17 +120,26 @@ class LoopBuilder:
         shape: Sequence[IntLike],
         dtype: DType,
         strides: Sequence[IntLike] | None = None,
+        align: int | None = None,
     ) -> Buffer:
         """The next parameter of the function: memory that the caller gives."""
-        made = self._buffer(name, shape, dtype, "global", strides)
+        steps = None if strides is None else tuple([index(s) for s in strides])
+        made = self._buffer(name, shape, dtype).replace(strides=steps, align=align)
         self._params.append(made)
         return made
 
     def local(
-        self, name: str, shape: Sequence[IntLike], dtype: DType, scope: Scope = "global"
+        self,
+        name: str,
+        shape: Sequence[IntLike],
+        dtype: DType,
+        scope: Scope = "global",
+        align: int | None = None,
+        distribution: Distribution | None = None,
     ) -> Buffer:
         """A temporary of the function, uninitialised."""
-        made = self._buffer(name, shape, dtype, scope, None)
+        plain = self._buffer(name, shape, dtype)
+        made = plain.replace(scope=scope, align=align, distribution=distribution)
         self._allocs.append(made)
         return made
 
@@ -167,6 +185,46 @@ class LoopBuilder:
             self.store(target, place, _COMBINERS[combine](Load(target, place), term))
         self.wrap([(var, extent, "serial") for var, extent in zip(loops, over, strict=True)])
 
+    def reduce_tuple(
+        self,
+        targets: Sequence[Buffer],
+        extents: Sequence[IntLike],
+        values: Callable[..., Sequence[Scalar]],
+        combiner: TupleCombiner,
+        label: str | None = None,
+    ) -> None:
+        """`targets[…][i, …] = values(i, …, k, …)` combined as tuples over all `k, …`.
+
+        The targets have one shape, and start as the combiner's identity.
+        """
+        over = [*targets[0].shape, *[index(e) for e in extents]]
+        loops = [self.var(name) for name in _names(values, len(over))]
+        axes = list(zip(over, loops, strict=True))
+        rank = len(targets[0].shape)
+        name = label or combiner.name
+        with self.block(name, spatial=axes[:rank], reduce=axes[rank:]) as iters:
+            place = iters[:rank]
+            with self.init():
+                for target, start in zip(targets, combiner.identity, strict=True):
+                    self.store(target, place, start)
+            self.update([Load(t, place) for t in targets], values(*iters), combiner)
+        self.wrap([(var, extent, "serial") for var, extent in zip(loops, over, strict=True)])
+
+    def combiner(
+        self,
+        name: str,
+        identity: Sequence[Expr],
+        results: Callable[[Tuple, Tuple], Sequence[Scalar]],
+    ) -> TupleCombiner:
+        """How tuples combine: `results(left, right)`, for elements of the identity's types.
+
+        b.combiner("argmax", [f32(-inf), i32(0)], lambda a, b: ...)
+        """
+        left, right = (tuple([self.var(x, e.dtype) for e in identity]) for x in ("a", "b"))
+        pairs = zip(results(left, right), identity, strict=True)
+        done = tuple([_typed(value, start.dtype) for value, start in pairs])
+        return TupleCombiner(left, right, done, tuple(identity), name)
+
     # Nests written by hand
 
     @contextmanager
@@ -187,6 +245,7 @@ class LoopBuilder:
         spatial: Sequence[Axis] = (),
         reduce: Sequence[Axis] = (),
         ordered: Sequence[Axis] = (),
+        opaque: Sequence[Axis] = (),
         where: Expr | None = None,
         **annotations: Attr,
     ) -> Iterator[tuple[Var, ...]]:
@@ -197,7 +256,7 @@ class LoopBuilder:
         gets a number.
         """
         kinds: list[tuple[IterKind, Sequence[Axis]]] = [
-            ("spatial", spatial), ("reduce", reduce), ("ordered", ordered),
+            ("spatial", spatial), ("reduce", reduce), ("ordered", ordered), ("opaque", opaque),
         ]  # fmt: skip
         iters: list[BlockIter] = []
         bindings: list[Expr] = []
@@ -212,14 +271,28 @@ class LoopBuilder:
                     inside[binding] = iters[-1].var
         self._bodies.append([])
         self._inits.append([])
+        self._views.append([])
         yield tuple([it.var for it in iters])
-        body, init = self._bodies.pop(), self._inits.pop()
+        body, init, views = self._bodies.pop(), self._inits.pop(), self._views.pop()
         self.append(
             Block(
                 self._unique(label), tuple(iters), tuple(bindings), seq(*body),
-                seq(*init) if init else None, where, tuple(annotations.items()),
+                seq(*init) if init else None, where, tuple(annotations.items()), tuple(views),
             )
         )  # fmt: skip
+
+    def view(
+        self, source: Buffer, starts: Sequence[IntLike], extents: Sequence[IntLike | None]
+    ) -> Buffer:
+        """In the block being built, a name for the region of `source` from `starts` that reaches
+        `extents` along its axes; it has no axis where an extent is None."""
+        if not self._views:
+            raise IRError(f"function '{self.name}': view() outside any block")
+        sizes = tuple([None if e is None else index(e) for e in extents])
+        shape = [e for e in sizes if e is not None]
+        made = self._buffer(source.name, shape, source.dtype).replace(scope=source.scope)
+        self._views[-1].append(View(made, load(source, *starts), sizes))
+        return made
 
     @contextmanager
     def init(self) -> Iterator[None]:
@@ -252,6 +325,32 @@ class LoopBuilder:
         place = tuple([index(i) for i in indices])
         self.append(Store(buffer, place, _typed(value, buffer.dtype)))
 
+    @contextmanager
+    def loop_while(self, cond: Expr) -> Iterator[None]:
+        """The statements of the `with` body run again and again while `cond` holds."""
+        self._bodies.append([])
+        yield
+        self.append(While(cond, seq(*self._bodies.pop())))
+
+    @contextmanager
+    def async_group(self, queue: str) -> Iterator[None]:
+        """The stores of the `with` body are a group of asynchronous copies of `queue`."""
+        self._bodies.append([])
+        yield
+        self.append(AsyncGroup(queue, seq(*self._bodies.pop())))
+
+    def async_wait(self, queue: str, pending: IntLike, buffers: Sequence[Buffer]) -> None:
+        """All groups of `queue` but the latest `pending` have landed in the `buffers`."""
+        self.append(AsyncWait(queue, index(pending), tuple(buffers)))
+
+    def update(
+        self, targets: Sequence[Load], values: Sequence[Scalar], combiner: TupleCombiner
+    ) -> None:
+        """`targets = combiner(targets, values)`, all at once."""
+        pairs = zip(values, targets, strict=True)
+        typed = tuple([_typed(value, target.dtype) for value, target in pairs])
+        self.append(Update(tuple(targets), typed, combiner))
+
     def launch(self, kernel: str, dims: Sequence[IntLike], buffers: Sequence[Buffer]) -> None:
         """A host program's call of `kernel`."""
         self.append(Launch(kernel, tuple([index(d) for d in dims]), tuple(buffers)))
@@ -282,17 +381,8 @@ class LoopBuilder:
         verify(made)
         return made
 
-    def _buffer(
-        self,
-        name: str,
-        shape: Sequence[IntLike],
-        dtype: DType,
-        scope: Scope,
-        strides: Sequence[IntLike] | None,
-    ) -> Buffer:
-        extents = tuple([index(e) for e in shape])
-        steps = None if strides is None else tuple([index(s) for s in strides])
-        return Buffer(name, next(self._ordinals), extents, dtype, scope, steps)
+    def _buffer(self, name: str, shape: Sequence[IntLike], dtype: DType) -> Buffer:
+        return Buffer(name, next(self._ordinals), tuple([index(e) for e in shape]), dtype)
 
     def _unique(self, label: str) -> str:
         taken, candidate = self._labels, label
@@ -308,7 +398,7 @@ def _typed(value: Scalar, dtype: DType) -> Expr:
     return value if isinstance(value, Expr) else const(value, dtype)
 
 
-def _names(value: Callable[..., Scalar], count: int) -> list[str]:
+def _names(value: Callable[..., Any], count: int) -> list[str]:
     """The names that `value` gives its parameters, where they can name variables."""
     given = [
         re.sub(r"[^A-Za-z_]", "", name)

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from passes.ir.dtypes import dtype
 from passes.ir.expr import Expr, Var
+from passes.ir.intrinsics import TABLE
 from passes.ir.loop.nodes import (
+    AsyncGroup,
+    AsyncWait,
     Block,
     Buffer,
     For,
@@ -18,9 +21,16 @@ from passes.ir.loop.nodes import (
     Seq,
     Stmt,
     Store,
+    TupleCombiner,
+    Update,
+    View,
+    While,
     seq,
 )
+from passes.ir.loop.traverse import combiners_in
 from passes.ir.node import Node, rewrite
+
+_WORDS = frozenset(["min", "max", "cast", "reinterpret", "select", "ramp", "broadcast", "call"])
 
 
 def canonical(function: Function) -> Function:
@@ -38,8 +48,11 @@ class _Renaming:
         self.ordinals = itertools.count()
         self.labels: set[str] = set()
         self.names: dict[Node, Var | Buffer] = {}
+        self.combiners: dict[TupleCombiner, TupleCombiner] = {}
         params = tuple([self.buffer(b) for b in function.params])
         allocs = tuple([self.buffer(b) for b in function.allocs])
+        for combiner in combiners_in(function.body):
+            self.combiners[combiner] = self.combiner(combiner)
         self.function = function.replace(
             params=params, allocs=allocs, body=self.stmt(function.body)
         )
@@ -49,13 +62,7 @@ class _Renaming:
         return next(n for n in self.ordinals if not self._taken(f"{name}{n}"))
 
     def _taken(self, text: str) -> bool:
-        if text in self.reserved:
-            return True
-        try:
-            dtype(text)
-        except ValueError:
-            return False
-        return True
+        return text in self.reserved or _is_type(text)
 
     def buffer(self, buffer: Buffer) -> Buffer:
         self.names[buffer] = made = buffer.replace(ordinal=self.fresh(buffer.name))
@@ -81,10 +88,18 @@ class _Renaming:
         return found if isinstance(found, Buffer) else buffer
 
     def label(self, label: str) -> str:
-        candidates: Iterator[str] = (f"{label}_{n}" for n in itertools.count(1))
-        chosen = next(c for c in itertools.chain([label], candidates) if c not in self.labels)
+        chosen = next(c for c in _numbered(label) if c not in self.labels)
         self.labels.add(chosen)
         return chosen
+
+    def combiner(self, combiner: TupleCombiner) -> TupleCombiner:
+        taken = {done.name for done in self.combiners.values()}
+        free = (c for c in _numbered(combiner.name) if c not in taken and not _is_called(c))
+        left, right = (
+            tuple([self.var(v) for v in part]) for part in (combiner.left, combiner.right)
+        )
+        results = self.exprs(combiner.results)
+        return combiner.replace(left=left, right=right, results=results, name=next(free))
 
     def stmt(self, stmt: Stmt) -> Stmt:
         match stmt:
@@ -99,8 +114,19 @@ class _Renaming:
                 return If(condition, first, None if other is None else self.stmt(other))
             case Block():
                 return self.block(stmt)
+            case While(cond, body):
+                condition = self.expr(cond)
+                return While(condition, self.stmt(body))
             case Store(buffer, indices, value):
                 return Store(self.known(buffer), self.exprs(indices), self.expr(value))
+            case Update(targets, values, combiner):
+                places = tuple([self.load(target) for target in targets])
+                return Update(places, self.exprs(values), self.combiners[combiner])
+            case AsyncGroup(queue, body):
+                return AsyncGroup(queue, self.stmt(body))
+            case AsyncWait(queue, pending, buffers):
+                known = tuple([self.known(b) for b in buffers])
+                return AsyncWait(queue, self.expr(pending), known)
             case Launch(kernel, dims, buffers):
                 return Launch(kernel, self.exprs(dims), tuple([self.known(b) for b in buffers]))
         return stmt
@@ -113,8 +139,34 @@ class _Renaming:
         for it in block.iters:
             extent = self.expr(it.extent)
             iters.append(it.replace(var=self.var(it.var), extent=extent))
+        views = tuple([self.view(view) for view in block.views])
         init = None if block.init is None else self.stmt(block.init)
         return block.replace(
             label=label, iters=tuple(iters), bindings=bindings, predicate=predicate,
-            init=init, body=self.stmt(block.body),
+            views=views, init=init, body=self.stmt(block.body),
         )  # fmt: skip
+
+    def view(self, view: View) -> View:
+        source = self.load(view.source)
+        return View(self.buffer(view.buffer), source, view.extents)
+
+    def load(self, load: Load) -> Load:
+        return Load(self.known(load.buffer), self.exprs(load.indices))
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """The name itself, and with numbers."""
+    return itertools.chain([name], (f"{name}_{n}" for n in itertools.count(1)))
+
+
+def _is_called(name: str) -> bool:
+    """Whether text already calls something by that name: an intrinsic, a type, a conversion."""
+    return name in TABLE or name in _WORDS or _is_type(name)
+
+
+def _is_type(text: str) -> bool:
+    try:
+        dtype(text)
+    except ValueError:
+        return False
+    return True

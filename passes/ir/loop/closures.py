@@ -16,18 +16,21 @@ import numpy as np
 from passes.ir import expr as ir
 from passes.ir.dtypes import BOOL, INDEX, DType
 from passes.ir.expr_text import print_expr
-from passes.ir.intrinsics import intrinsic
-from passes.ir.loop.memory import ExecutionError, Races
+from passes.ir.intrinsics import NOWHERE, intrinsic
+from passes.ir.loop.memory import ExecutionError, Races, poison
 from passes.ir.loop.nodes import Buffer, Load
 from passes.ir.node import IRError, Node, postorder
 
 Frame = list[Any]
 Fn = Callable[[Frame], Any]
+Run = Callable[[Frame], None]
 
 RACE = (
     "at the same time by another thread or parallel iteration;"
     " put a barrier between the two, or make the loop serial"
 )
+TRACKED = frozenset(["global", "shared"])
+"""Scopes of buffers that iterations of some concurrent loop have in common."""
 _LEVELS = 50  # of one closure
 THREAD, THREADS, BLOCK = 0, 1, 2  # the first slots of a frame; dims, variables, buffers follow
 
@@ -189,25 +192,37 @@ class Evaluator:
                 self._unwritten(e, frame)
             return frame[slot][place]
 
-        run = several if wide else single
+        def some(frame: Frame) -> Any:
+            place, held = chosen(tuple([fn(frame) for fn in fns]))
+            self.check_wide(e, frame, place)
+            mask = frame[slot + 1]
+            if mask is not None and not np.all(mask[place]):
+                self._unwritten(e, frame)
+            lanes = np.full(held.shape, poison(e.buffer.dtype), e.buffer.dtype.numpy)
+            lanes[held] = frame[slot][place]
+            return lanes
+
+        run = some if is_masked(e.indices) else several if wide else single
         return run if self.races is None else self._tracked(e, fns, run)
 
     def _tracked(self, e: Load, fns: list[Fn], run: Fn) -> Fn:
-        races, slot = self.races, self.slot(e.buffer)
+        races, slot, scope = self.races, self.slot(e.buffer), e.buffer.scope
 
         def tracked(frame: Frame) -> Any:
             value = run(frame)
             place = tuple([fn(frame) for fn in fns])
-            if races is not None and not races.touch(frame[slot], place, write=False):
+            if is_masked(e.indices):
+                place, _ = chosen(place)
+            if races is not None and not races.touch(scope, frame[slot], place, write=False):
                 self.fail(e, frame, f"is read here and stored to {RACE}")
             return value
 
-        return tracked if e.buffer.scope == "global" else run
+        return tracked if scope in TRACKED else run
 
     def check_wide(self, e: Load, frame: Frame, place: tuple[Any, ...]) -> None:
         """Raises unless all the elements are inside the buffer."""
         for at, extent in zip(place, frame[self.slots[e.buffer]].shape, strict=True):
-            if np.min(at) < 0 or np.max(at) >= extent:
+            if np.size(at) and (np.min(at) < 0 or np.max(at) >= extent):
                 self.outside(e, frame, place)
 
     def _unwritten(self, e: Load, frame: Frame) -> NoReturn:
@@ -221,6 +236,17 @@ class Evaluator:
             e, frame, f"touches element [{at}], outside the buffer's shape {shape};"
             " tighten the loop's extent or guard the access by a predicate",
         )  # fmt: skip
+
+
+def is_masked(indices: Sequence[ir.Expr]) -> bool:
+    """True if one of the indices names the lanes that access memory."""
+    return any(isinstance(i, ir.Call) and i.name == "masked" for i in indices)
+
+
+def chosen(place: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+    """The places of the lanes that access memory, and which lanes they are."""
+    held = np.all([np.asarray(at) != NOWHERE for at in place if np.ndim(at)], axis=0)
+    return tuple([at[held] if np.ndim(at) else at for at in place]), held
 
 
 def converter(before: DType, after: DType, wide: bool) -> Callable[[Any], Any]:

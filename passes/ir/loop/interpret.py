@@ -14,11 +14,23 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from passes.ir.loop.closures import THREAD, THREADS, Evaluator, Frame
+from passes.ir.loop.closures import THREAD, THREADS, TRACKED, Evaluator, Frame, Run
 from passes.ir.loop.memory import Array, ExecutionError, Races, allocate, bind
-from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Launch, Seq, Stmt, Store
-from passes.ir.loop.statements import Run, Statements, sequence
-from passes.ir.node import IRError, postorder
+from passes.ir.loop.nodes import (
+    BLOCK_AXES,
+    Barrier,
+    Buffer,
+    For,
+    Function,
+    If,
+    Launch,
+    Seq,
+    Stmt,
+    While,
+)
+from passes.ir.loop.statements import Statements, sequence
+from passes.ir.loop.traverse import stored_in
+from passes.ir.node import IRError
 
 TeamRun: TypeAlias = Callable[[list[Frame]], None]
 
@@ -68,7 +80,7 @@ class _Program:
             self.evaluator.slot(node)
         buffers = (*function.params, *function.allocs)
         self.shapes = {b: self.evaluator.roots(b.shape) for b in buffers}
-        self.stored = {s.buffer for s in postorder(function.body) if isinstance(s, Store)}
+        self.stored = stored_in(function.body)
         self.private = [b for b in function.allocs if b.scope != "global"]
         self.statements = Statements(self.evaluator, self._launch, self._renew)
         self.team = self._team(function.body)
@@ -139,6 +151,14 @@ class _Program:
             return self._team_sequence(stmt)
         if isinstance(stmt, For):
             return self._team_loop(stmt)
+        if isinstance(stmt, While):
+            holds, body = self.evaluator.roots([stmt.cond]), self._team(stmt.body)
+
+            def repeat(frames: list[Frame]) -> None:
+                while self._agreed(frames, holds.run):
+                    body(frames)
+
+            return repeat
         if isinstance(stmt, If):
             cond, then = self.evaluator.roots([stmt.cond]), self._team(stmt.then)
             other = self._team(stmt.other) if stmt.other is not None else None
@@ -199,10 +219,10 @@ class _Program:
 
         def each(frames: list[Frame]) -> None:
             if races is not None and len(frames) > 1:
-                races.begin()
+                races.begin(TRACKED)
             for frame in frames:
                 if races is not None and len(frames) > 1:
-                    races.me = frame[THREAD]
+                    races.turn(frame[THREAD])
                 run(frame)
             if races is not None and len(frames) > 1:
                 races.end()
@@ -219,16 +239,16 @@ class _Program:
         return found[0]
 
     def _synchronises(self, stmt: Stmt) -> bool:
-        for node in postorder(stmt):
-            if isinstance(node, Barrier):
-                return True
-            if isinstance(node, Launch):
-                kernel = self._kernel(node)
-                if self._synchronises(kernel.body) or any(
-                    b.scope == "global" for b in kernel.allocs
-                ):
-                    return True
-        return False
+        """Whether all threads meet inside; the threads of a thread block meet on their own."""
+        if isinstance(stmt, Barrier):
+            return True
+        if isinstance(stmt, Launch):
+            kernel = self._kernel(stmt)
+            shared = any(b.scope == "global" for b in kernel.allocs)
+            return shared or self._synchronises(kernel.body)
+        if isinstance(stmt, For) and stmt.kind in BLOCK_AXES:
+            return False
+        return any(self._synchronises(s) for s in stmt.children if isinstance(s, Stmt))
 
     # Kernels
 

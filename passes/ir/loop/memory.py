@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from passes.ir.dtypes import DType
 from passes.ir.loop.nodes import Buffer
 from passes.ir.node import IRError
 
@@ -23,9 +25,12 @@ def allocate(function: str, buffer: Buffer, shape: tuple[int, ...]) -> Array:
     """A temporary: filled with NaN or a conspicuous integer, and nothing of it written."""
     if any(extent < 0 for extent in shape):
         raise ExecutionError(f"function '{function}': {_name(buffer)} has shape {list(shape)}")
-    kind = buffer.dtype.numpy
-    poison = np.nan if buffer.dtype.is_float else buffer.dtype.is_int and np.iinfo(kind).max
-    return np.full(shape, poison, kind), np.zeros(shape, bool)
+    return np.full(shape, poison(buffer.dtype), buffer.dtype.numpy), np.zeros(shape, bool)
+
+
+def poison(dtype: DType) -> Any:
+    """What stands where nothing is known to stand: NaN, a conspicuous integer, False."""
+    return np.nan if dtype.is_float else dtype.is_int and np.iinfo(dtype.numpy).max
 
 
 def bind(function: str, buffer: Buffer, shape: tuple[int, ...], array: Array) -> Array:
@@ -51,32 +56,50 @@ def bind(function: str, buffer: Buffer, shape: tuple[int, ...], array: Array) ->
 
 
 class Races:
-    """Who touched which element since `begin`: a thread, or an iteration of a parallel loop."""
+    """Who touched which element since `begin`: a thread, or an iteration of a concurrent loop.
+
+    Loops inside each other are levels, each with an iteration of its own at hand.
+    """
 
     def __init__(self) -> None:
-        self.me = -1
-        self._active = False
-        self._seen: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._levels: list[_Level] = []
 
-    def begin(self) -> None:
-        self._seen.clear()
-        self._active = True
+    def begin(self, scopes: frozenset[str]) -> None:
+        """A level whose iterations have buffers of these scopes in common."""
+        self._levels.append(_Level(scopes, -1, {}))
+
+    def turn(self, me: int) -> None:
+        """The iteration (or thread) of the innermost level that runs from now on."""
+        self._levels[-1].me = me
 
     def end(self) -> None:
-        self._seen.clear()
-        self._active = False
+        self._levels.pop()
 
-    def touch(self, data: NDArray[Any], place: tuple[Any, ...], write: bool) -> bool:
+    def touch(self, scope: str, data: NDArray[Any], place: tuple[Any, ...], write: bool) -> bool:
         """False if another one has stored to an element, or has read one stored to now."""
-        if not self._active:
+        levels = [level for level in self._levels if scope in level.scopes]
+        if not levels:
             return True
-        start: int = data.__array_interface__["data"][0]
-        if start not in self._seen:
-            self._seen[start] = (np.full(data.size, -1), np.full(data.size, -1))
-        writer, reader = self._seen[start]
-        flat = np.asarray(0)
-        for at, extent in zip(place, data.shape, strict=True):
-            flat = flat * extent + at
+        whole = data.base if isinstance(data.base, np.ndarray) else data
+        start = whole.__array_interface__["data"][0]
+        at = np.asarray(data.__array_interface__["data"][0] - start)
+        for index, stride in zip(place, data.strides, strict=True):
+            at = at + np.asarray(index) * stride
+        flat = at // data.itemsize
+        fine = [level.touch(start, _span(whole), flat, write) for level in levels]
+        return all(fine)
+
+
+@dataclass
+class _Level:
+    scopes: frozenset[str]
+    me: int
+    seen: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+    def touch(self, start: int, size: int, flat: NDArray[Any], write: bool) -> bool:
+        if start not in self.seen:
+            self.seen[start] = (np.full(size, -1), np.full(size, -1))
+        writer, reader = self.seen[start]
         if np.any((writer[flat] != -1) & (writer[flat] != self.me)):
             return False
         others = (reader[flat] != -1) & (reader[flat] != self.me)
@@ -85,6 +108,12 @@ class Races:
             return not np.any(others)
         reader[flat] = np.where(others, -2, self.me)
         return True
+
+
+def _span(data: NDArray[Any]) -> int:
+    """How many elements lie from the first to the last one in memory."""
+    reach = sum([(n - 1) * s for n, s in zip(data.shape, data.strides, strict=True)])
+    return 1 + reach // data.itemsize if data.size else 1
 
 
 def _name(buffer: Buffer) -> str:

@@ -156,7 +156,7 @@ class Nest:
 
     def _store(self, frame: Frame, shape: tuple[int, ...], listed: bool) -> bool:
         data, mask = frame[self.slot], frame[self.slot + 1]
-        races = self.evaluator.races if self.access.buffer.scope == "global" else None
+        races, scope = self.evaluator.races, self.access.buffer.scope
         place = tuple(self.place.run(frame))
         self.evaluator.check_wide(self.access, frame, place)
         if self.reads_itself and not _distinct(place, data.shape, shape):
@@ -181,7 +181,7 @@ class Nest:
         picks = self.ufunc in (np.maximum, np.minimum) and self.is_float
         if picks and (_unordered(value) or _unordered(np.where(known, 0, data[place]))):
             return False
-        if races is not None and not races.touch(data, place, write=True):
+        if races is not None and not races.touch(scope, data, place, write=True):
             return False
         if starts is not None and self.init is not None:
             initial = self.init.run(frame)[0]

@@ -1,70 +1,72 @@
 """Loop IR: programs over buffers, scheduled by rewriting.
 
     function ::= Function(name, dims, params, allocs, body, attrs)
-    s        ::= Seq(stmts) | For(var, extent, body, kind) | If(cond, then, other?)
-               | Block(label, iters, bindings, body, init?, predicate?)
-               | Store(buffer, indices, value)
-               | Launch(kernel, dims, buffers) | Barrier()          (host programs only)
+    s        ::= Seq(stmts) | For(var, extent, body, kind) | While(cond, body)
+               | If(cond, then, other?)
+               | Block(label, iters, bindings, body, init?, predicate?, views)
+               | Store(buffer, indices, value) | Update(targets, operands, combiner)
+               | AsyncGroup(queue, body) | AsyncWait(queue, pending, buffers)
+               | Launch(kernel, dims, buffers)                         (host programs only)
+               | Barrier()
     e        ::= … | Load(buffer, indices)
 
-A loop runs var = 0 … extent-1. A block is the unit of scheduling: its body speaks of its own
-iterators only (and of dims), the bindings say which values the loops around give them. What a
-block reads and writes is derived from its body, never stored. Variables, buffers and block labels
-are bound once in a function. In a kernel, what is outside any parallel loop runs once.
+A loop runs var = 0 … extent-1; an extent may read memory. A block is the unit of scheduling: its
+body speaks of its own iterators only (and of dims), the bindings say which values the loops around
+give them. What a block reads and writes is derived from its body, never stored. Variables, buffers
+and block labels are bound once in a function. In a kernel, what is outside any parallel loop runs
+once.
+
+Reductions over tuples (argmax, streaming softmax) are updates by a combiner with an identity:
+
+    @combiner(f32("-inf"), f32(0.0))
+    def online(m3: f32, s4: f32, n5: f32, t6: f32):
+        return max(m3, n5), s4*exp(m3 - max(m3, n5)) + t6*exp(n5 - max(m3, n5))
+    …
+    top1[i], total2[i] = online(top1[i], total2[i], x0[i, k], f32(1.0))
+
+Asynchronous copies: the stores of a group are on their way until a wait lets them land. A wait
+names a queue, the number of its latest groups that may still be on their way, and the buffers
+whose elements land there.
+
+    with async_group("k"):                      one group of the queue "k"
+        for i in range(16):
+            s2[i] = x0[i]
+    async_wait("k", 0, [s2])                    until then, s2[i] is NaN
+    y1[0] = s2[0]
+
+A copy lands at the last moment its waits allow (never, if nothing waits), and what it copies must
+stay as it is until then. A queue belongs to an iteration of the parallel loop, or of the thread
+block, that uses it.
+
+A loop bound to `thread.x` runs an iteration on each thread of a block, one bound to `block.x` on
+each block of a grid: the text is one thread block's program in which every thread loop is over
+before the next one starts. A barrier between two of them is where the threads meet.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-from passes.ir.dtypes import BOOL, INDEX, DType
-from passes.ir.expr import Dim, Expr, Ramp, Var
+from passes.ir.dtypes import BOOL
+from passes.ir.expr import Dim, Expr, Var
+from passes.ir.loop.buffers import Buffer as Buffer
+from passes.ir.loop.buffers import Load as Load
+from passes.ir.loop.buffers import Scope as Scope
+from passes.ir.loop.buffers import View as View
+from passes.ir.loop.buffers import check_access, lanes_of
 from passes.ir.node import IRError, Node
 
 Attr: TypeAlias = "int | str | bool | float"
-Scope = Literal["global", "local", "register"]
-LoopKind = Literal["serial", "parallel", "vectorized", "unrolled"]
-IterKind = Literal["spatial", "reduce", "ordered"]
+BlockAxis = Literal["block.x", "block.y", "block.z"]
+ThreadAxis = Literal["thread.x", "thread.y", "thread.z"]
+LoopKind = Literal["serial", "parallel", "vectorized", "unrolled", BlockAxis, ThreadAxis]
+IterKind = Literal["spatial", "reduce", "ordered", "opaque"]
 
-
-class Buffer(Node):
-    """A typed array. Text shows `name` and `ordinal` run together, as for variables.
-
-    `strides` count elements and are row-major (None) unless the buffer is a view of a packed
-    storage. Scopes: `global` lives in memory all threads see, `local` in memory private to a
-    thread, `register` in registers: its indices must be constants once loops are unrolled.
-    """
-
-    name: str
-    ordinal: int
-    shape: tuple[Expr, ...]
-    dtype: DType
-    scope: Scope = "global"
-    strides: tuple[Expr, ...] | None = None
-
-    def check(self) -> None:
-        if not self.name.replace("_", "a").isalpha():
-            raise IRError(f"buffer name '{self.name}' must be letters and underscores")
-        if self.dtype.lanes != 1 or self.scope not in ("global", "local", "register"):
-            raise IRError(f"buffer '{self.name}' has type {self.dtype} in scope '{self.scope}'")
-        if any(extent.dtype != INDEX for extent in self.shape):
-            raise IRError(f"buffer '{self.name}' has a shape that is not of type index")
-        if self.strides is not None and len(self.strides) != len(self.shape):
-            raise IRError(f"buffer '{self.name}' has {len(self.strides)} strides for its shape")
-
-
-class Load(Expr):
-    """An element of a buffer; with a vector index in one place, a vector of elements."""
-
-    buffer: Buffer
-    indices: tuple[Expr, ...]
-
-    @property
-    def dtype(self) -> DType:
-        return self.buffer.dtype.with_lanes(_lanes(self.indices))
-
-    def check(self) -> None:
-        _check_access(self.buffer, self.indices)
+BLOCK_AXES: tuple[BlockAxis, ...] = get_args(BlockAxis)
+THREAD_AXES: tuple[ThreadAxis, ...] = get_args(ThreadAxis)
+CONCURRENT: frozenset[str] = frozenset(["parallel", *BLOCK_AXES, *THREAD_AXES])
+"""Kinds of loops whose iterations run at the same time."""
+_KINDS: frozenset[str] = CONCURRENT | {"serial", "vectorized", "unrolled"}
 
 
 class Stmt(Node):
@@ -80,7 +82,10 @@ class Seq(Stmt):
 
 
 class For(Stmt):
-    """`for var in 0 … extent-1`; `parallel` splits over threads, `vectorized` over lanes."""
+    """`for var in 0 … extent-1`; `parallel` splits over threads, `vectorized` over lanes.
+
+    `block.x` … `thread.z` bind the iterations to the blocks of a grid and their threads.
+    """
 
     var: Var
     extent: Expr
@@ -89,17 +94,25 @@ class For(Stmt):
     annotations: tuple[tuple[str, Attr], ...] = ()
 
     def check(self) -> None:
-        if self.kind not in ("serial", "parallel", "vectorized", "unrolled"):
+        if self.kind not in _KINDS:
             raise IRError(f"loop {self.var.name}{self.var.ordinal} has unknown kind '{self.kind}'")
         if self.extent.dtype != self.var.dtype:
             raise IRError(f"loop {self.var.name}{self.var.ordinal}: extent {self.extent.dtype}")
+
+
+class While(Stmt):
+    """`body` again and again, as long as `cond` holds before it; `cond` reads memory."""
+
+    cond: Expr
+    body: Stmt
 
 
 class BlockIter(Node):
     """An iterator of a block: takes 0 … extent-1.
 
     `spatial` instances are independent, `reduce` ones combine into the same output and may be
-    reordered, `ordered` ones must run in increasing order.
+    reordered, `ordered` ones must run in increasing order. Of `opaque` ones nothing is known:
+    all of them run, in the order of the loops.
     """
 
     var: Var
@@ -111,7 +124,8 @@ class Block(Stmt):
     """A computation over its iterators, placed in loops by `bindings`.
 
     `init` runs before the body of the first instance along the reduce iterators. `predicate`
-    (over the loops) says which bindings are instances at all.
+    (over the loops) says which bindings are instances at all. `views` name regions of buffers
+    for the init and the body; a later view may be of an earlier one.
     """
 
     label: str
@@ -121,6 +135,7 @@ class Block(Stmt):
     init: Stmt | None = None
     predicate: Expr | None = None
     annotations: tuple[tuple[str, Attr], ...] = ()
+    views: tuple[View, ...] = ()
 
     def check(self) -> None:
         if len(self.iters) != len(self.bindings):
@@ -137,16 +152,89 @@ class Store(Stmt):
     value: Expr
 
     def check(self) -> None:
-        _check_access(self.buffer, self.indices)
-        wanted = self.buffer.dtype.with_lanes(_lanes(self.indices))
+        check_access(self.buffer, self.indices)
+        wanted = self.buffer.dtype.with_lanes(lanes_of(self.indices))
         if self.value.dtype != wanted:
             raise IRError(f"store of {self.value.dtype} where '{self.buffer.name}' takes {wanted}")
+
+
+class TupleCombiner(Node):
+    """How a reduction of tuples combines two of them: `left` and `right` give `results`.
+
+    It is associative and commutative (but for rounding), and `identity` combined with any tuple
+    gives that tuple. Results speak of `left`, `right` and dims only. Text shows it as a function
+    `name` before the body of the program; updates of a function may share it.
+    """
+
+    left: tuple[Var, ...]
+    right: tuple[Var, ...]
+    results: tuple[Expr, ...]
+    identity: tuple[Expr, ...]
+    name: str = "combine"
+
+    @property
+    def params(self) -> tuple[Var, ...]:
+        """The variables that it binds."""
+        return self.left + self.right
+
+    def check(self) -> None:
+        types = [e.dtype for e in self.left]
+        others = [[e.dtype for e in part] for part in (self.right, self.results, self.identity)]
+        if not types or any(part != types for part in others):
+            raise IRError(
+                f"combiner '{self.name}' takes, gives and starts with different types:"
+                f" {_types(self.left)}, {_types(self.right)}, {_types(self.results)},"
+                f" {_types(self.identity)}"
+            )
+        if any(t.lanes != 1 for t in types) or len(set(self.params)) != 2 * len(types):
+            raise IRError(f"combiner '{self.name}' needs different scalars as its parameters")
+
+
+class Update(Stmt):
+    """`targets = combiner(targets, operands)`: all is evaluated before anything is stored.
+
+    The body of a block that reduces tuples; its init stores the identities.
+    """
+
+    targets: tuple[Load, ...]
+    operands: tuple[Expr, ...]
+    combiner: TupleCombiner
+
+    def check(self) -> None:
+        if not all(isinstance(target, Load) for target in self.targets):
+            raise IRError("an update has targets that are not elements of buffers")
+        wanted = _types(self.combiner.left)
+        for what, given in (("targets", self.targets), ("operands", self.operands)):
+            if _types(given) != wanted:
+                name = self.combiner.name
+                raise IRError(f"combiner '{name}' takes {wanted}, not {what} {_types(given)}")
 
 
 class If(Stmt):
     cond: Expr
     then: Stmt
     other: Stmt | None = None
+
+
+class AsyncGroup(Stmt):
+    """A group of copies of `queue`: the stores in `body` land when a wait of the queue lets them.
+
+    The body computes nothing: it reads none of the buffers it stores to.
+    """
+
+    queue: str
+    body: Stmt
+
+
+class AsyncWait(Stmt):
+    """Waits until all but the latest `pending` groups of `queue` have landed.
+
+    `buffers` are those that groups of the queue store to: here their elements come to be.
+    """
+
+    queue: str
+    pending: Expr
+    buffers: tuple[Buffer, ...]
 
 
 class Launch(Stmt):
@@ -158,7 +246,10 @@ class Launch(Stmt):
 
 
 class Barrier(Stmt):
-    """All threads of a host program wait for each other, and see each other's stores."""
+    """All threads of a program wait for each other, and see each other's stores.
+
+    Inside a loop bound to blocks, the threads of one block do.
+    """
 
 
 class Function(Node):
@@ -187,16 +278,5 @@ def seq(*stmts: Stmt | None) -> Stmt:
     return flat[0] if len(flat) == 1 else Seq(tuple(flat))
 
 
-def _lanes(indices: tuple[Expr, ...]) -> int:
-    return max([i.dtype.lanes for i in indices], default=1)
-
-
-def _check_access(buffer: Buffer, indices: tuple[Expr, ...]) -> None:
-    name = f"{buffer.name}{buffer.ordinal}"
-    if len(indices) != len(buffer.shape):
-        raise IRError(f"'{name}' has {len(buffer.shape)} axes but is accessed by {len(indices)}")
-    if sum(i.dtype.lanes > 1 for i in indices) > 1:
-        raise IRError(f"'{name}' is accessed by more than one vector index")
-    for i in indices:
-        if i.dtype.scalar != INDEX and not isinstance(i, Ramp):
-            raise IRError(f"'{name}' is accessed by an index of type {i.dtype}")
+def _types(items: tuple[Expr, ...]) -> str:
+    return f"({', '.join([str(e.dtype) for e in items])})"

@@ -6,18 +6,16 @@ Names are free: `x[i, j]` reads as well as `x0[i3, j4]`. The result is canonical
 from __future__ import annotations
 
 import ast
-import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NoReturn, TypeVar, cast, get_args
+from typing import get_args
 
-from passes.ir.dtypes import DType, dtype
-from passes.ir.expr import Dim, Expr, Var
-from passes.ir.expr_text import expr_from_ast
+from passes.ir.expr import Expr, Var
 from passes.ir.loop.canonical import canonical
 from passes.ir.loop.nodes import (
-    Attr,
+    BLOCK_AXES,
+    THREAD_AXES,
+    AsyncGroup,
+    AsyncWait,
     Barrier,
     Block,
     BlockIter,
@@ -27,18 +25,23 @@ from passes.ir.loop.nodes import (
     If,
     IterKind,
     Launch,
+    Load,
     LoopKind,
-    Scope,
     Stmt,
     Store,
+    TupleCombiner,
+    Update,
+    View,
+    While,
     seq,
 )
+from passes.ir.loop.parse_declarations import DeclarationReader, fail, letters
 from passes.ir.loop.text import window
 from passes.ir.node import IRError
 
-N = TypeVar("N")
 _LOOPS: dict[str, LoopKind] = {
     "range": "serial", "parallel": "parallel", "vectorized": "vectorized", "unrolled": "unrolled",
+    **{axis: axis for axis in (*BLOCK_AXES, *THREAD_AXES)},
 }  # fmt: skip
 _ITERS: tuple[IterKind, ...] = get_args(IterKind)
 
@@ -73,20 +76,11 @@ def function_from_ast(node: ast.FunctionDef) -> Function:
     return canonical(_Reader().function(node))
 
 
-def _fail(node: ast.AST, message: str) -> NoReturn:
-    line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-    raise IRError(f"line {line}, column {column + 1}: {message}")
-
-
-class _Reader:
-    def __init__(self) -> None:
-        self.names: dict[str, Var | Dim | Buffer] = {}
-        self.ordinals = itertools.count()
-
+class _Reader(DeclarationReader):
     def function(self, node: ast.FunctionDef) -> Function:
         args = node.args
         if args.vararg or args.kwarg or args.posonlyargs or args.defaults or any(args.kw_defaults):
-            _fail(node, "parameters are 'name: type[shape]', then '*' and 'name: dim[low, high]'")
+            fail(node, "parameters are 'name: type[shape]', then '*' and 'name: dim[low, high]'")
         dims = tuple([self.dim(arg) for arg in args.kwonlyargs])
         params = tuple([self.buffer(arg, arg.arg, arg.annotation) for arg in args.args])
         statements = list(node.body)
@@ -94,107 +88,37 @@ class _Reader:
         while statements and (alloc := self.alloc(statements[0])) is not None:
             allocs.append(alloc)
             statements.pop(0)
+        while statements and isinstance(statements[0], ast.FunctionDef):
+            self.combiner(statements[0])
+            statements.pop(0)
         body = self.body(statements)
         return Function(node.name, dims, params, tuple(allocs), body, self.attrs(node))
-
-    def attrs(self, node: ast.FunctionDef) -> tuple[tuple[str, Attr], ...]:
-        match node.decorator_list:
-            case []:
-                return ()
-            case [ast.Call(ast.Name("kernel"), [], keywords)]:
-                return self.annotations(keywords)
-        _fail(node.decorator_list[0], "the only decorator is '@kernel(name=value, …)'")
-
-    # Names
-
-    @contextmanager
-    def bound(self, node: ast.AST, name: str, kind: DType) -> Iterator[Var]:
-        """A fresh variable, known by `name` inside the `with` body."""
-        var = Var(_letters(name), next(self.ordinals), kind)
-        self.define(node, name, var)
-        yield var
-        del self.names[name]
-
-    def define(self, node: ast.AST, name: str, meaning: Var | Dim | Buffer) -> None:
-        if name in self.names:
-            _fail(node, f"'{name}' already has a meaning here")
-        self.names[name] = meaning
-
-    def expr(self, node: ast.expr) -> Expr:
-        return expr_from_ast(node, self.names)
-
-    def built(self, node: ast.AST, build: Callable[[], N]) -> N:
-        """What `build` gives, with the place added to what it complains of."""
-        try:
-            return build()
-        except IRError as error:
-            _fail(node, str(error))
-
-    # Signature
-
-    def dim(self, arg: ast.arg) -> Dim:
-        match arg.annotation:
-            case ast.Subscript(
-                ast.Name("dim"),
-                ast.Tuple([ast.Constant(int(low)), ast.Constant(int(high))]),
-            ):
-                made = self.built(arg, lambda: Dim(arg.arg, low, high))
-                self.define(arg, arg.arg, made)
-                return made
-        _fail(arg, f"dim '{arg.arg}' is written '{arg.arg}: dim[low, high]'")
-
-    def buffer(
-        self, place: ast.AST, name: str, kind: ast.expr | None, scope: str = "global"
-    ) -> Buffer:
-        strides = None
-        match kind:
-            case ast.Call(inner, [], [ast.keyword("strides", ast.List(steps))]):
-                strides = tuple([self.expr(step) for step in steps])
-                kind = inner
-        match kind:
-            case ast.Subscript(ast.Name(type_name), shape):
-                pass
-            case _:
-                _fail(place, f"'{name}' needs a type such as f32[n, 4]")
-        extents = shape.elts if isinstance(shape, ast.Tuple) else [shape]
-        sizes = tuple([self.expr(extent) for extent in extents])
-        try:
-            element = dtype(type_name)
-        except ValueError as error:
-            _fail(place, str(error))
-        made = self.built(
-            place,
-            lambda: Buffer(
-                _letters(name), next(self.ordinals), sizes, element, cast(Scope, scope), strides
-            ),
-        )
-        self.define(place, name, made)
-        return made
-
-    def alloc(self, stmt: ast.stmt) -> Buffer | None:
-        match stmt:
-            case ast.Assign([ast.Name(name)], ast.Call(ast.Name("alloc"), [kind], [])):
-                return self.buffer(stmt, name, kind)
-            case ast.Assign(
-                [ast.Name(name)],
-                ast.Call(
-                    ast.Name("alloc"), [kind], [ast.keyword("scope", ast.Constant(str(scope)))]
-                ),
-            ):
-                return self.buffer(stmt, name, kind, scope)
-        return None
-
-    # Statements
 
     def body(self, statements: list[ast.stmt]) -> Stmt:
         return seq(*[self.stmt(s) for s in statements if not isinstance(s, ast.Pass)])
 
     def stmt(self, node: ast.stmt) -> Stmt:
         match node:
-            case ast.For(ast.Name(name), ast.Call(ast.Name(kind), [extent], notes), body, []):
-                return self.loop(node, name, kind, extent, notes, body)
+            case ast.For(ast.Name(name), ast.Call(kind, [extent], notes), body, []):
+                return self.loop(node, name, ast.unparse(kind), extent, notes, body)
+            case ast.While(test, body, []):
+                cond = self.expr(test)
+                return While(cond, self.body(body))
             case ast.With([ast.withitem(ast.Call(ast.Name("block"), [label], notes), None)], body):
                 return self.block(node, label, notes, body)
+            case ast.With(
+                [
+                    ast.withitem(
+                        ast.Call(ast.Name("async_group"), [ast.Constant(str(queue))], []), None
+                    )
+                ],
+                body,
+            ):
+                return AsyncGroup(queue, self.body(body))
+            case ast.Assign([targets], ast.Call(ast.Name(name), args, [])) if (
+                name in self.combiners
+            ):
+                return self.update(node, targets, self.combiners[name], args)
             case ast.Assign([ast.Subscript(ast.Name(name), indices)], value):
                 items = indices.elts if isinstance(indices, ast.Tuple) else [indices]
                 buffer, place = self.known(node, name), tuple([self.expr(i) for i in items])
@@ -208,6 +132,15 @@ class _Reader:
                 return Barrier()
             case ast.Expr(
                 ast.Call(
+                    ast.Name("async_wait"),
+                    [ast.Constant(str(queue)), pending, ast.List(buffers)],
+                    [],
+                )
+            ):
+                landing = tuple([self.named(b) for b in buffers])
+                return AsyncWait(queue, self.expr(pending), landing)
+            case ast.Expr(
+                ast.Call(
                     ast.Name("launch"),
                     [ast.Constant(str(kernel)), ast.List(dims), ast.List(buffers)],
                     [],
@@ -215,10 +148,11 @@ class _Reader:
             ):
                 values = tuple([self.expr(d) for d in dims])
                 return Launch(kernel, values, tuple([self.named(b) for b in buffers]))
-        _fail(
+        fail(
             node,
-            "not a statement of the loop IR; those are 'for … in range(…)', 'with block(…)',"
-            " 'x[…] = …', 'if', launch(…), barrier() and pass",
+            "not a statement of the loop IR; those are 'for … in range(…)', 'while', 'if',"
+            " 'with block(…)', 'with async_group(…)', 'x[…] = …', async_wait(…), launch(…),"
+            " barrier() and pass",
         )
 
     def loop(
@@ -231,24 +165,67 @@ class _Reader:
         body: list[ast.stmt],
     ) -> Stmt:
         if kind not in _LOOPS:
-            _fail(node.iter, f"no loops of kind '{kind}'; there are {', '.join(_LOOPS)}")
+            fail(node.iter, f"no loops of kind '{kind}'; there are {', '.join(_LOOPS)}")
         bound = self.expr(extent)
         with self.bound(node, name, bound.dtype) as var:
             inner = self.body(body)
         annotations = self.annotations(notes)
         return self.built(node, lambda: For(var, bound, inner, _LOOPS[kind], annotations))
 
+    def update(
+        self, node: ast.stmt, targets: ast.expr, combiner: TupleCombiner, args: list[ast.expr]
+    ) -> Stmt:
+        places = targets.elts if isinstance(targets, ast.Tuple) else [targets]
+        stored = [self.expr(place) for place in places]
+        operands = [self.expr(arg) for arg in args]
+        loads = tuple([e for e in stored if isinstance(e, Load)])
+        if len(loads) < len(stored) or operands[: len(loads)] != stored:
+            fail(
+                node,
+                f"an update is 'x[…], y[…] = {combiner.name}(x[…], y[…], value, value)': the"
+                " combiner takes what it stores to, and new values",
+            )
+        values = tuple(operands[len(loads) :])
+        return self.built(node, lambda: Update(loads, values, combiner))
+
+    def view(self, node: ast.stmt, name: str, region: ast.expr) -> View:
+        if not isinstance(region, ast.Subscript) or not isinstance(region.value, ast.Name):
+            fail(node, "a view is of a region of a buffer, as in view(x[i, j*16:+16])")
+        source = self.known(region, region.value.id)
+        axes = region.slice.elts if isinstance(region.slice, ast.Tuple) else [region.slice]
+        starts: list[Expr] = []
+        extents: list[Expr | None] = []
+        for axis in axes:
+            match axis:
+                case ast.Slice(ast.expr() as start, ast.UnaryOp(ast.UAdd(), extent), None):
+                    starts.append(self.expr(start))
+                    extents.append(self.expr(extent))
+                case ast.Slice():
+                    fail(axis, "an axis of a view begins somewhere, as in j*16:+16")
+                case _:
+                    starts.append(self.expr(axis))
+                    extents.append(None)
+        shape = tuple([e for e in extents if e is not None])
+        ordinal = next(self.ordinals)
+        made = self.built(
+            node, lambda: Buffer(letters(name), ordinal, shape, source.dtype, source.scope)
+        )
+        begin = self.built(node, lambda: Load(source, tuple(starts)))
+        self.define(node, name, made)
+        return self.built(node, lambda: View(made, begin, tuple(extents)))
+
     def block(
         self, node: ast.With, label: ast.expr, notes: list[ast.keyword], body: list[ast.stmt]
     ) -> Stmt:
         text = self.annotation(label)
         if not isinstance(text, str):
-            _fail(label, "a block's label is a string")
+            fail(label, "a block's label is a string")
         iters: list[BlockIter] = []
         bindings: list[Expr] = []
         names: list[str] = []
         predicate: Expr | None = None
         init: Stmt | None = None
+        views: list[View] = []
         rest = list(body)
         while rest:
             match rest[0]:
@@ -256,13 +233,16 @@ class _Reader:
                     [ast.Name(name)], ast.Call(ast.Name(kind), [extent, binding], [])
                 ) if kind in _ITERS:
                     size, value = self.expr(extent), self.expr(binding)
-                    var = Var(_letters(name), next(self.ordinals), size.dtype)
+                    var = Var(letters(name), next(self.ordinals), size.dtype)
                     self.define(rest[0], name, var)
                     names.append(name)
                     iters.append(BlockIter(var, size, kind))
                     bindings.append(value)
                 case ast.Expr(ast.Call(ast.Name("where"), [cond], [])) if predicate is None:
                     predicate = self.expr(cond)
+                case ast.Assign([ast.Name(name)], ast.Call(ast.Name("view"), [region], [])):
+                    views.append(self.view(rest[0], name, region))
+                    names.append(name)
                 case ast.With([ast.withitem(ast.Call(ast.Name("init"), [], []), None)], inner) if (
                     init is None
                 ):
@@ -276,35 +256,8 @@ class _Reader:
         annotations = self.annotations(notes)
         return self.built(
             node,
-            lambda: Block(text, tuple(iters), tuple(bindings), done, init, predicate, annotations),
-        )
-
-    def known(self, node: ast.AST, name: str) -> Buffer:
-        found = self.names.get(name)
-        if not isinstance(found, Buffer):
-            _fail(node, f"'{name}' is not a buffer")
-        return found
-
-    def named(self, node: ast.expr) -> Buffer:
-        return self.known(node, node.id if isinstance(node, ast.Name) else ast.unparse(node))
-
-    def annotations(self, keywords: list[ast.keyword]) -> tuple[tuple[str, Attr], ...]:
-        found = []
-        for keyword in keywords:
-            if keyword.arg is None:
-                _fail(keyword.value, "annotations are 'name=value'")
-            found.append((keyword.arg, self.annotation(keyword.value)))
-        return tuple(found)
-
-    def annotation(self, node: ast.expr) -> Attr:
-        match node:
-            case ast.Constant(bool() | int() | float() | str() as value):
-                return value
-            case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)):
-                return -value
-        _fail(node, f"a number, a string or a bool is needed here, not '{ast.unparse(node)}'")
-
-
-def _letters(name: str) -> str:
-    """`x12` → `x`: what is left of a name without its ordinal."""
-    return re.sub(r"[^A-Za-z_]", "", name) or "v"
+            lambda: Block(
+                text, tuple(iters), tuple(bindings), done, init, predicate, annotations,
+                tuple(views),
+            ),
+        )  # fmt: skip

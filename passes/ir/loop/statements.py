@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 from passes.ir.dtypes import INDEX
-from passes.ir.loop.closures import BLOCK, RACE, THREAD, THREADS, Evaluator, Frame
+from passes.ir.loop.closures import BLOCK, THREAD, THREADS, TRACKED, Evaluator, Frame, Run
+from passes.ir.loop.copies import land
 from passes.ir.loop.memory import Races
 from passes.ir.loop.nests import Let, Nest, Range, legal
-from passes.ir.loop.nodes import Block, For, If, Launch, Load, Seq, Stmt, Store
-from passes.ir.node import IRError
+from passes.ir.loop.nodes import (
+    BLOCK_AXES,
+    CONCURRENT,
+    THREAD_AXES,
+    AsyncGroup,
+    AsyncWait,
+    Barrier,
+    Block,
+    For,
+    If,
+    Launch,
+    Seq,
+    Stmt,
+    Store,
+    Update,
+    While,
+)
+from passes.ir.loop.stores import Stores
+from passes.ir.node import IRError, postorder
 
-Run: TypeAlias = Callable[[Frame], None]
 
-
-class Statements:
+class Statements(Stores):
     """Compiles the statements of one function.
 
     `launch` gives the closure of a kernel call; `renew` forgets what is private to a thread.
@@ -27,14 +42,16 @@ class Statements:
         launch: Callable[[Launch], Run],
         renew: Callable[[Frame], None],
     ) -> None:
-        self.evaluator, self.launch, self.renew = evaluator, launch, renew
-        self.parallel = False  # while compiling: inside a parallel loop
+        super().__init__(evaluator)
+        self.launch, self.renew = launch, renew
+        self.parallel = False  # while compiling: inside a concurrent loop
         self.whole = True  # while compiling: whole-array operations may be tried
-        self._done: dict[tuple[Stmt, bool], Run] = {}
+        self._queues: dict[str, int] = {}  # their slots: groups on their way, or None
+        self._done: dict[tuple[Stmt, bool, int | None], Run] = {}
 
     def stmt(self, stmt: Stmt) -> Run:
         """What one thread does for a statement."""
-        key = stmt, self.whole
+        key = stmt, self.whole, self.group
         if key not in self._done:
             self._done[key] = self._compile(stmt)
         return self._done[key]
@@ -43,15 +60,25 @@ class Statements:
         if isinstance(stmt, For):
             return (self._nest(stmt) if self.whole else None) or self._loop(stmt)
         if isinstance(stmt, Store):
-            return self._store(stmt)
+            return self.store(stmt)
         if isinstance(stmt, Block):
             return self._block(stmt)
         if isinstance(stmt, Seq):
             return sequence([self.stmt(inner) for inner in stmt.stmts])
         if isinstance(stmt, If):
             return self._if(stmt)
+        if isinstance(stmt, While):
+            return self._while(stmt)
+        if isinstance(stmt, Update):
+            return self.update(stmt)
+        if isinstance(stmt, AsyncGroup):
+            return self._async_group(stmt)
+        if isinstance(stmt, AsyncWait):
+            return self._async_wait(stmt)
         if isinstance(stmt, Launch):
             return self.launch(stmt)
+        if isinstance(stmt, Barrier):  # of a thread block, whose loops run one after the other
+            return sequence([])
         raise IRError(
             f"function '{self.evaluator.function}': no meaning for a"
             f" {type(stmt).__name__} statement"
@@ -63,10 +90,14 @@ class Statements:
         inside: list[Block | If] = []
         inner: Stmt | None = stmt
         while not isinstance(inner, Store):
-            if isinstance(inner, For) and not (inner.kind == "parallel" and self.evaluator.races):
+            if isinstance(inner, For) and not (inner.kind in CONCURRENT and self.evaluator.races):
                 loops.append(inner)
                 inner = inner.body
-            elif isinstance(inner, Block) and (inner.init is None or isinstance(inner.body, Store)):
+            elif (
+                isinstance(inner, Block)
+                and not inner.views
+                and (inner.init is None or isinstance(inner.body, Store))
+            ):
                 inside.append(inner)
                 inner = inner.body
             elif isinstance(inner, If) and inner.other is None:
@@ -80,7 +111,7 @@ class Statements:
         spans: list[tuple[int, Range]] = []
         for loop in loops:
             spans.append((self.evaluator.slot(loop.var), self._span(loop)))
-            self.parallel = self.parallel or loop.kind == "parallel"
+            self.parallel = self.parallel or loop.kind in CONCURRENT
         self.parallel = was
         lets = [self._let(item) for item in inside]
         last = inside[-1] if inside else None
@@ -94,7 +125,7 @@ class Statements:
     def _span(self, stmt: For) -> Range:
         """The part of a loop that a thread runs: [low, high)."""
         extent = self.evaluator.compile(stmt.extent)
-        if stmt.kind != "parallel" or self.parallel:
+        if stmt.kind not in CONCURRENT or self.parallel:
             return lambda frame: (0, int(extent(frame)))
 
         def chunk(frame: Frame) -> tuple[int, int]:
@@ -106,13 +137,17 @@ class Statements:
     def _loop(self, stmt: For) -> Run:
         slot, span = self.evaluator.slot(stmt.var), self._span(stmt)
         kind = stmt.var.dtype
-        outermost = stmt.kind == "parallel" and not self.parallel
+        outermost = stmt.kind in CONCURRENT and not self.parallel
         self.parallel = self.parallel or outermost
         body = self.stmt(stmt.body)
         if outermost:
             self.parallel = False
-            if self.evaluator.races is not None:
-                return self._watched(slot, span, body, self.evaluator.races)
+        if stmt.kind == "parallel" or stmt.kind in BLOCK_AXES:
+            body = self._with_queues(stmt, body)
+        if self.evaluator.races is not None and (
+            outermost or stmt.kind in BLOCK_AXES or stmt.kind in THREAD_AXES
+        ):
+            return self._watched(stmt, span, body, self.evaluator.races)
         if kind != INDEX:
             typed = kind.numpy.type
 
@@ -129,22 +164,52 @@ class Statements:
 
         return run
 
-    def _watched(self, slot: int, span: Range, body: Run, races: Races) -> Run:
-        """A parallel loop whose iterations are checked against each other."""
+    def _watched(self, stmt: For, span: Range, body: Run, races: Races) -> Run:
+        """A concurrent loop whose iterations are checked against each other."""
+        slot = self.evaluator.slot(stmt.var)
+        threads = stmt.kind in THREAD_AXES
+        scopes = TRACKED if threads else frozenset(["global"])
 
         def run(frame: Frame) -> None:
             alone, outside = frame[THREADS] == 1, list(frame)
             if alone:
-                races.begin()
+                races.begin(scopes)
             for value in range(*span(frame)):
                 if alone:
-                    races.me = value
-                    self.renew(frame)
+                    races.turn(value)
+                    if not threads:
+                        self.renew(frame)
                 frame[slot] = value
                 body(frame)
             if alone:
                 races.end()
                 frame[:] = outside
+
+        return run
+
+    def _with_queues(self, stmt: For, body: Run) -> Run:
+        """An iteration with queues of its own for the copies in it."""
+        groups = [node for node in postorder(stmt.body) if isinstance(node, AsyncGroup)]
+        slots = sorted({self._queue(group.queue) for group in groups})
+        if not slots:
+            return body
+
+        def run(frame: Frame) -> None:
+            outside = [frame[slot] for slot in slots]
+            for slot in slots:
+                frame[slot] = None
+            body(frame)
+            for slot, queue in zip(slots, outside, strict=True):
+                frame[slot] = queue
+
+        return run
+
+    def _while(self, stmt: While) -> Run:
+        cond, body = self.evaluator.compile(stmt.cond), self.stmt(stmt.body)
+
+        def run(frame: Frame) -> None:
+            while cond(frame):
+                body(frame)
 
         return run
 
@@ -170,6 +235,7 @@ class Statements:
             for it, binding in zip(stmt.iters, stmt.bindings, strict=True)
         ]
         reduce = [ev.slot(it.var) for it in stmt.iters if it.kind == "reduce"]
+        views = [self.view(view) for view in stmt.views]
 
         def run(frame: Frame) -> None:
             outer, frame[BLOCK] = frame[BLOCK], label
@@ -178,6 +244,8 @@ class Statements:
                     frame[slot] = value = binding(frame)
                     if not 0 <= value < extent(frame):
                         self._misplaced(stmt, frame)
+                for view in views:
+                    view(frame)
                 if init is not None and all(frame[slot] == 0 for slot in reduce):
                     init(frame)
                 body(frame)
@@ -206,27 +274,28 @@ class Statements:
                     f" {value}, outside 0..{extent(frame) - 1}; guard the block by a predicate",
                 )  # fmt: skip
 
-    def _store(self, stmt: Store) -> Run:
-        ev, slot = self.evaluator, self.evaluator.slot(stmt.buffer)
-        roots = ev.roots([*stmt.indices, stmt.value])
-        access, wide = Load(stmt.buffer, stmt.indices), stmt.value.dtype.lanes > 1
-        races = self.evaluator.races if stmt.buffer.scope == "global" else None
+    def _queue(self, name: str) -> int:
+        if name not in self._queues:
+            self._queues[name] = self.evaluator.reserve()
+        return self._queues[name]
+
+    def _async_group(self, stmt: AsyncGroup) -> Run:
+        slot = self._queue(stmt.queue)
+        was, self.whole, self.group = self.whole, False, slot
+        body = self.stmt(stmt.body)
+        self.whole, self.group = was, None
 
         def run(frame: Frame) -> None:
-            *at, value = roots.run(frame)
-            place, data = tuple(at), frame[slot]
-            if wide:
-                ev.check_wide(access, frame, place)
-            elif at and min(at) < 0:
-                ev.outside(access, frame, place)
-            if races is not None and not races.touch(data, place, write=True):
-                ev.fail(access, frame, f"is stored to here and touched {RACE}")
-            try:
-                data[place] = value
-            except IndexError:
-                ev.outside(access, frame, place)
-            if frame[slot + 1] is not None:
-                frame[slot + 1][place] = True
+            frame[slot] = [*(frame[slot] or []), []]
+            body(frame)
+
+        return run
+
+    def _async_wait(self, stmt: AsyncWait) -> Run:
+        slot, pending = self._queue(stmt.queue), self.evaluator.compile(stmt.pending)
+
+        def run(frame: Frame) -> None:
+            land(frame[slot] or [], pending(frame))
 
         return run
 

@@ -19,7 +19,10 @@ from collections.abc import Iterable
 from passes.ir.expr import Expr
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.canonical import canonical
+from passes.ir.loop.distribution import Distribution
 from passes.ir.loop.nodes import (
+    AsyncGroup,
+    AsyncWait,
     Attr,
     Barrier,
     Block,
@@ -32,11 +35,14 @@ from passes.ir.loop.nodes import (
     Seq,
     Stmt,
     Store,
+    TupleCombiner,
+    Update,
+    View,
+    While,
 )
+from passes.ir.loop.traverse import combiners_in
 from passes.ir.node import IRError
 
-_KINDS = {"serial": "range", "parallel": "parallel", "vectorized": "vectorized",
-          "unrolled": "unrolled"}  # fmt: skip
 _CONTEXT = 3  # lines shown around the one an error is about
 
 
@@ -46,9 +52,25 @@ def print_function(function: Function) -> str:
 
 
 def print_type(buffer: Buffer) -> str:
-    """`f32[n, 4]`, or `u8[n, 4](strides=[8, 1])` for a view."""
+    """`f32[n, 4]`, or `u8[n, 4](strides=[8, 1], align=64)` with more that is known of it."""
     text = f"{buffer.dtype}[{_joined(buffer.shape) or '()'}]"
-    return text if buffer.strides is None else f"{text}(strides=[{_joined(buffer.strides)}])"
+    facts = []
+    if buffer.strides is not None:
+        facts.append(f"strides=[{_joined(buffer.strides)}]")
+    if buffer.align is not None:
+        facts.append(f"align={buffer.align}")
+    if buffer.pitch is not None:
+        facts.append(f"pitch={[list(axis) for axis in buffer.pitch]}")
+    if buffer.distribution is not None:
+        facts.append(f"distribution={print_distribution(buffer.distribution)}")
+    return f"{text}({', '.join(facts)})" if facts else text
+
+
+def print_distribution(d: Distribution) -> str:
+    """`distribution({"i": 2, "j": 4}, {"lane": [[1, 0], [0, 1], [0, 2]]})`."""
+    outputs = ", ".join([f"{_quoted(name)}: {size}" for name, size in d.outputs])
+    inputs = [f"{_quoted(n)}: {[list(basis) for basis in bases]}" for n, bases in d.inputs]
+    return f"distribution({{{outputs}}}, {{{', '.join(inputs)}}})"
 
 
 class Listing:
@@ -70,6 +92,8 @@ class Listing:
         for buffer in function.allocs:
             scope = "" if buffer.scope == "global" else f', scope="{buffer.scope}"'
             self._line(1, f"{name_of(buffer)} = alloc({print_type(buffer)}{scope})")
+        for combiner in combiners_in(function.body):
+            self._combiner(combiner)
         self._stmt(function.body, 1)
 
     def __str__(self) -> str:
@@ -89,22 +113,35 @@ class Listing:
         match stmt:
             case For():
                 values = ", ".join(filter(None, [print_expr(stmt.extent), _noted(stmt)]))
-                self._line(depth, f"for {name_of(stmt.var)} in {_KINDS[stmt.kind]}({values}):")
+                kind = "range" if stmt.kind == "serial" else stmt.kind
+                self._line(depth, f"for {name_of(stmt.var)} in {kind}({values}):")
                 self._stmt(stmt.body, depth + 1)
+            case While(cond, body):
+                self._line(depth, f"while {print_expr(cond)}:")
+                self._stmt(body, depth + 1)
             case Block():
                 self._block(stmt, depth)
             case Store(buffer, indices, value):
                 place = print_expr(Load(buffer, indices))
                 self._line(depth, f"{place} = {print_expr(value)}")
+            case Update(targets, values, combiner):
+                operands = _joined((*targets, *values))
+                self._line(depth, f"{_joined(targets)} = {combiner.name}({operands})")
             case If(cond, then, other):
                 self._line(depth, f"if {print_expr(cond)}:")
                 self._stmt(then, depth + 1)
                 if other is not None:
                     self._line(depth, "else:")
                     self._stmt(other, depth + 1)
+            case AsyncGroup(queue, body):
+                self._line(depth, f"with async_group({_quoted(queue)}):")
+                self._stmt(body, depth + 1)
+            case AsyncWait(queue, pending, buffers):
+                what = f"{_quoted(queue)}, {print_expr(pending)}, [{_names(buffers)}]"
+                self._line(depth, f"async_wait({what})")
             case Launch(kernel, dims, buffers):
-                names = ", ".join([name_of(b) for b in buffers])
-                self._line(depth, f"launch({_quoted(kernel)}, [{_joined(dims)}], [{names}])")
+                what = f"{_quoted(kernel)}, [{_joined(dims)}], [{_names(buffers)}]"
+                self._line(depth, f"launch({what})")
             case Barrier():
                 self._line(depth, "barrier()")
             case _:
@@ -119,10 +156,18 @@ class Listing:
             self._line(depth, f"{name_of(it.var)} = {meaning}")
         if block.predicate is not None:
             self._line(depth, f"where({print_expr(block.predicate)})")
+        for view in block.views:
+            self._line(depth, f"{name_of(view.buffer)} = view({_region(view)})")
         if block.init is not None:
             self._line(depth, "with init():")
             self._stmt(block.init, depth + 1)
         self._stmt(block.body, depth)
+
+    def _combiner(self, combiner: TupleCombiner) -> None:
+        params = ", ".join([f"{name_of(v)}: {v.dtype}" for v in combiner.params])
+        self._line(1, f"@combiner({_joined(combiner.identity)})")
+        self._line(1, f"def {combiner.name}({params}):")
+        self._line(2, f"return {_joined(combiner.results)}")
 
 
 def find(text: str, part: str) -> int:
@@ -158,6 +203,21 @@ def _body_of(text: str) -> tuple[int, int]:
 
 def _joined(items: Iterable[Expr]) -> str:
     return ", ".join([print_expr(e) for e in items])
+
+
+def _names(buffers: Iterable[Buffer]) -> str:
+    return ", ".join([name_of(b) for b in buffers])
+
+
+def _region(view: View) -> str:
+    """`x0[b4, i5*16:+16]`: where the view begins, and how far it reaches."""
+    axes = []
+    for start, extent in zip(view.source.indices, view.extents, strict=True):
+        axes.append(print_expr(start))
+        if extent is not None:
+            size = print_expr(extent)
+            axes[-1] += f":+{size}" if re.fullmatch(r"-?\w+", size) else f":+({size})"
+    return f"{name_of(view.source.buffer)}[{', '.join(axes) or '()'}]"
 
 
 def _noted(stmt: For | Block) -> str:

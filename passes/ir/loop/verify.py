@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import keyword
-import math
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
-
 from passes.ir import expr as ir
-from passes.ir.arith.symbols import dims_of, free_vars
-from passes.ir.dtypes import BOOL
-from passes.ir.expr import Const, Dim, Expr, Var
+from passes.ir.arith.symbols import free_vars
+from passes.ir.dtypes import INDEX
+from passes.ir.expr import Const, Expr, Var
 from passes.ir.expr_text import name_of, print_expr
-from passes.ir.intrinsics import intrinsic
-from passes.ir.loop.closures import symbols_of
+from passes.ir.loop.declarations import Declarations
 from passes.ir.loop.nodes import (
-    Attr,
+    BLOCK_AXES,
+    CONCURRENT,
+    THREAD_AXES,
+    AsyncGroup,
+    AsyncWait,
     Barrier,
     Block,
     Buffer,
@@ -24,17 +22,24 @@ from passes.ir.loop.nodes import (
     If,
     Launch,
     Load,
+    Scope,
     Seq,
     Stmt,
     Store,
+    Update,
+    View,
+    While,
 )
-from passes.ir.loop.text import Listing, find, window
-from passes.ir.node import IRError, Node, postorder
+from passes.ir.loop.traverse import in_text_order, loaded_in, resolved, stored_in, views_in
+from passes.ir.node import IRError, postorder
 
-_BITS = ir.BitAnd, ir.BitOr, ir.BitXor
-_LOGIC = ir.And, ir.Or, ir.Not
-_SHIFTS = ir.Shl, ir.Shr
-_SUMS = ir.Add, ir.Sub, ir.Mul
+_NO_COPIES = (Update, While, AsyncWait, Launch, Barrier)
+_GRID: tuple[str, ...] = (*BLOCK_AXES, *THREAD_AXES)
+_OF_ALL: dict[str, tuple[Scope, ...]] = {
+    **dict.fromkeys(["parallel", *BLOCK_AXES], ("global",)),
+    **dict.fromkeys(THREAD_AXES, ("global", "shared")),
+}
+"""What the iterations of a loop have in common (a warp as a whole works on its own scopes)."""
 
 
 def verify(function: Function) -> None:
@@ -42,9 +47,12 @@ def verify(function: Function) -> None:
 
     Names: variables, buffers and labels are bound once and used where they are bound; a block's
     body speaks of its own iterators and of dims only. Types: of indices, conditions, calls.
-    Blocks: spatial iterators index what is stored, reduce iterators do not, nor does an init use
-    them. Threads: no store of a parallel loop hits one place in all iterations; barriers are
-    outside parallel loops and blocks; only host programs launch kernels.
+    Blocks: spatial iterators index what is stored (but for what only the block itself uses),
+    reduce iterators do not, nor does an init use them. Combiners speak of their parameters and of
+    dims. Threads: no store of a parallel loop hits one place in all iterations; barriers are
+    outside parallel loops, thread loops and blocks; only host programs launch kernels.
+    Asynchronous copies: groups store and compute nothing, waits name what their queue's groups
+    store to.
     """
     _Verifier(function).run()
 
@@ -65,111 +73,32 @@ def verify_lowered(function: Function) -> None:
                 " it needs one axis, and a constant size unless it is global"
             )
     checker = _Verifier(function)
-    for checker.number, stmt in enumerate(_in_text_order(function.body)):
-        if isinstance(stmt, Block):
-            checker.fail("is still a block after lowering", f'"{stmt.label}"')
-        if isinstance(stmt, For) and stmt.kind not in ("serial", "parallel"):
-            checker.fail(f"is a loop still {stmt.kind} after lowering", name_of(stmt.var))
+    for stmt in in_text_order(function.body):
+        checker.number += not isinstance(stmt, Seq)
+        match stmt:
+            case Block(label):
+                checker.fail("is still a block after lowering", f'"{label}"')
+            case For(var, kind=kind) if kind not in ("serial", "parallel"):
+                checker.fail(f"is a loop still {kind} after lowering", name_of(var))
+            case Update(_, _, combiner):
+                checker.fail("still updates a tuple after lowering", combiner.name)
+            case AsyncGroup(queue) | AsyncWait(queue):
+                checker.fail("is still asynchronous after lowering", f'"{queue}"')
 
 
-def _in_text_order(stmt: Stmt) -> Iterator[Stmt]:
-    if not isinstance(stmt, Seq):
-        yield stmt
-    children = (stmt.init, stmt.body) if isinstance(stmt, Block) else stmt.children
-    for child in children:
-        if isinstance(child, Stmt):
-            yield from _in_text_order(child)
-
-
-class _Verifier:
+class _Verifier(Declarations):
     def __init__(self, function: Function) -> None:
-        self.function = function
-        self.buffers = {*function.params, *function.allocs}
-        self.dims = frozenset(function.dims)
-        self.scope: dict[Var, frozenset[Var]] = {}  # what each visible variable depends on
-        self.bound: set[str] = set()
+        super().__init__(function)
         self.labels: list[str] = []
-        self.blocks: list[Block] = []
-        self.parallel: list[Var] = []
+        self.concurrent: list[For] = []
+        self.group: AsyncGroup | None = None
         self.guards: frozenset[Var] = frozenset()
         self.thread_guards = 0
-        self.number = -1  # of the statement being checked
-        self.checked: set[Node] = set()
         self.host = ("kind", "host") in function.attrs
 
     def run(self) -> None:
         self.signature()
         self.stmt(self.function.body)
-
-    # Errors
-
-    def fail(self, message: str, part: Expr | str = "") -> NoReturn:
-        """Raises with the statement being checked in its place, `part` of it underlined."""
-        listing = Listing(self.function)
-        text = part if isinstance(part, str) else print_expr(part)
-        line = listing.starts[self.number] if self.number >= 0 else 0
-        header = len(self.blocks[-1].iters) + 2 if self.blocks else 0
-        for candidate in range(line, min(len(listing.lines), line + 1 + header)):
-            if find(listing.lines[candidate], text) >= 0:
-                line = candidate
-                break
-        shown = window(listing.lines, line, text)
-        raise IRError(f"{self.place()}: {text + ' ' if text else ''}{message}\n{shown}")
-
-    def place(self) -> str:
-        block = f", block '{self.blocks[-1].label}'" if self.blocks else ""
-        return f"function '{self.function.name}'{block}"
-
-    def named(self, what: str, name: str) -> None:
-        if not name.isidentifier() or keyword.iskeyword(name):
-            raise IRError(
-                f"function '{self.function.name}': the {what} '{name}' must be a name that is not"
-                " a keyword of Python, whose syntax the text has"
-            )
-
-    # Signature
-
-    def signature(self) -> None:
-        function = self.function
-        self.named("function name", function.name)
-        names = [dim.name for dim in function.dims]
-        for name in names:
-            self.named("dim", name)
-        if len(set(names)) != len(names):
-            raise IRError(f"{self.place()}: two dims have the same name ({', '.join(names)})")
-        self.annotations(function.attrs)
-        for buffer in (*function.params, *function.allocs):
-            self.bind(buffer)
-            for e in (*buffer.shape, *(buffer.strides or ())):
-                if free_vars(e) or not dims_of(e) <= self.dims or _loads(e):
-                    self.fail(
-                        f"in the shape of {name_of(buffer)} is not an expression of the"
-                        " function's dims; declare them",
-                        e,
-                    )
-        for buffer in function.params:
-            if buffer.scope != "global":
-                self.fail(
-                    f"is a parameter of scope '{buffer.scope}'; parameters are global",
-                    name_of(buffer),
-                )
-
-    def bind(self, node: Var | Buffer) -> None:
-        name = name_of(node)
-        if name in self.bound:
-            self.fail("is bound twice; every variable and buffer has an ordinal of its own", name)
-        self.bound.add(name)
-
-    def annotations(self, items: Sequence[tuple[str, Attr]]) -> None:
-        keys = [key for key, _ in items]
-        for key, value in items:
-            self.named("annotation", key)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise IRError(f"{self.place()}: annotation {key}={value} is not finite")
-        if len(set(keys)) != len(keys):
-            raise IRError(f"{self.place()}: an annotation is given twice ({', '.join(keys)})")
-
-    # Statements
 
     def stmt(self, stmt: Stmt) -> None:
         if isinstance(stmt, Seq):
@@ -177,6 +106,8 @@ class _Verifier:
                 self.stmt(inner)
             return
         self.number += 1
+        if self.group is not None and isinstance(stmt, _NO_COPIES):
+            self.fail(f"holds a statement that is no copy ({type(stmt).__name__})", "async_group")
         match stmt:
             case For():
                 self.loop(stmt)
@@ -184,8 +115,18 @@ class _Verifier:
                 self.block(stmt)
             case If():
                 self.branch(stmt)
+            case While(cond, body):
+                self.condition(cond)
+                self.stmt(body)
             case Store():
-                self.store(stmt)
+                self.store(Load(stmt.buffer, stmt.indices))
+                self.expr(stmt.value)
+            case Update():
+                self.update(stmt)
+            case AsyncGroup():
+                self.async_group(stmt)
+            case AsyncWait():
+                self.async_wait(stmt)
             case Launch(kernel, dims, buffers):
                 if not self.host:
                     self.fail(
@@ -198,8 +139,9 @@ class _Verifier:
                 for buffer in buffers:
                     self.known(buffer)
             case Barrier():
-                if self.parallel or self.blocks:
-                    inside = "block" if self.blocks else "parallel loop"
+                inside = self.divided()
+                if inside or self.blocks:
+                    inside = "block" if self.blocks else inside
                     self.fail(f"inside a {inside}: threads would wait for ever", "barrier()")
             case _:
                 self.fail(f"{type(stmt).__name__} is not a statement of the loop IR")
@@ -211,15 +153,32 @@ class _Verifier:
         self.annotations(stmt.annotations)
         self.bind(stmt.var)
         self.scope[stmt.var] = frozenset((stmt.var,))
-        splits = stmt.kind == "parallel" and not (
+        if stmt.kind in _GRID:
+            self.grid(stmt)
+        splits = stmt.kind in CONCURRENT and not (
             isinstance(stmt.extent, Const) and stmt.extent.value <= 1
         )
         if splits:
-            self.parallel.append(stmt.var)
+            self.concurrent.append(stmt)
         self.stmt(stmt.body)
         if splits:
-            self.parallel.pop()
+            self.concurrent.pop()
         del self.scope[stmt.var]
+
+    def grid(self, stmt: For) -> None:
+        """A loop bound to threads is inside those bound to blocks, and alone on its axis."""
+        for outer in self.concurrent:
+            if outer.kind == stmt.kind or (stmt.kind in BLOCK_AXES and outer.kind in THREAD_AXES):
+                self.fail(
+                    f"is bound to {stmt.kind} inside {name_of(outer.var)}, which is bound to"
+                    f" {outer.kind}; each axis once, those of blocks outside",
+                    name_of(stmt.var),
+                )
+
+    def divided(self) -> str:
+        """The kind of loop around here whose iterations are not one team; empty if none is."""
+        kinds = [loop.kind for loop in self.concurrent if loop.kind not in BLOCK_AXES]
+        return ("thread loop" if kinds[0] in THREAD_AXES else "parallel loop") if kinds else ""
 
     def branch(self, stmt: If) -> None:
         self.condition(stmt.cond)
@@ -229,11 +188,6 @@ class _Verifier:
         if stmt.other is not None:
             self.stmt(stmt.other)
         self.guards, self.thread_guards = before, threads
-
-    def condition(self, cond: Expr) -> None:
-        self.expr(cond)
-        if cond.dtype != BOOL:
-            self.fail(f"is a condition but has type {cond.dtype}", cond)
 
     def guard(self, cond: Expr) -> None:
         """What is inside may run for one iteration (or thread) only."""
@@ -269,11 +223,13 @@ class _Verifier:
                 )
         depends = [self.depends(binding) for binding in stmt.bindings]
         for it, roots in zip(stmt.iters, depends, strict=True):
-            if it.kind != "spatial" and (split := roots.intersection(self.parallel)):
-                loop = min(name_of(var) for var in split)
+            split = [loop for loop in self.concurrent if loop.var in roots]
+            if it.kind != "spatial" and split:
+                loop = min(name_of(one.var) for one in split)
+                article = "an" if it.kind in ("ordered", "opaque") else "a"
                 self.fail(
-                    f"is a {it.kind} iterator bound to parallel loop {loop}, whose iterations run"
-                    " at the same time; make the loop serial",
+                    f"is {article} {it.kind} iterator bound to parallel loop {loop}, whose"
+                    " iterations run at the same time; make the loop serial",
                     name_of(it.var),
                 )
         outer, self.scope = self.scope, {}
@@ -281,6 +237,8 @@ class _Verifier:
             self.expr(it.extent)
             self.bind(it.var)
             self.scope[it.var] = roots | {it.var}
+        for view in stmt.views:
+            self.view(view)
         if stmt.init is not None:
             whole = self.scope
             reduce = {it.var for it in stmt.iters if it.kind == "reduce"}
@@ -289,89 +247,104 @@ class _Verifier:
             self.scope = whole
         self.stmt(stmt.body)
         self.scope, self.guards, self.thread_guards = outer, guards, threads
+        for view in stmt.views:
+            del self.views[view.buffer], self.behind[view.buffer]
+            self.buffers.remove(view.buffer)
         self.blocks.pop()
 
-    def store(self, stmt: Store) -> None:
-        self.known(stmt.buffer)
-        place = Load(stmt.buffer, stmt.indices)
+    def view(self, view: View) -> None:
+        self.expr(view.source)
+        self.bind(view.buffer)
+        self.sizes(view.buffer)
+        self.buffers.add(view.buffer)
+        self.views[view.buffer] = view
+        source = self.behind.get(view.source.buffer, frozenset())
+        self.behind[view.buffer] = free_vars(view.source) | source
+
+    def update(self, stmt: Update) -> None:
+        for target in stmt.targets:
+            self.store(target)
+        for value in stmt.operands:
+            self.expr(value)
+        for number, target in enumerate(stmt.targets):
+            if target in stmt.targets[:number]:
+                self.fail("is stored to twice at the same time", target)
+
+    def async_group(self, stmt: AsyncGroup) -> None:
+        inside = self.divided()
+        if self.group is not None or inside:
+            place = f"a {inside}; put the loop inside the group" if inside else "another group"
+            self.fail(f"is a group of copies inside {place}", f'"{stmt.queue}"')
+        self.group = stmt
+        self.stmt(stmt.body)
+        self.group = None
+        again = loaded_in(stmt.body) & stored_in(stmt.body)
+        if again:
+            self.fail(
+                "is read by the group of copies that stores to it; it holds nothing yet",
+                min(name_of(b) for b in again),
+            )
+
+    def async_wait(self, stmt: AsyncWait) -> None:
+        queue, inside = f'"{stmt.queue}"', self.divided()
+        if inside:
+            self.fail(f"is waited for in a {inside}; wait outside it, for all iterations", queue)
+        self.expr(stmt.pending)
+        if stmt.pending.dtype != INDEX:
+            self.fail(f"is a number of groups but has type {stmt.pending.dtype}", stmt.pending)
+        groups = [s for s in in_text_order(self.function.body) if isinstance(s, AsyncGroup)]
+        copied = [b for s in groups if s.queue == stmt.queue for b in stored_in(s.body)]
+        landing = set(copied) - set(views_in(self.function.body))
+        if set(stmt.buffers) != landing or len(stmt.buffers) != len(landing):
+            names = ", ".join(sorted([name_of(b) for b in landing]))
+            self.fail(f"has groups of copies to [{names}], which its waits name", queue)
+
+    def is_scratch(self, buffer: Buffer, block: Block) -> bool:
+        """Whether nothing outside the block has to do with the buffer: each instance uses it for
+        itself."""
+        return buffer in self.function.allocs and buffer not in _used(self.function.body, block)
+
+    def store(self, place: Load) -> None:
+        """Checks where something is stored to."""
         self.expr(place)
-        self.expr(stmt.value)
-        indexing = self.depends(*stmt.indices)
+        into = resolved(place, self.views)
+        indexing = self.depends(*into.indices)
         for block in self.blocks:
             for it in block.iters:
                 single = isinstance(it.extent, Const) and it.extent.value == 1
-                if it.kind == "reduce" and it.var in indexing:
+                reduced = it.kind == "reduce" and it.var in indexing
+                missing = it.kind == "spatial" and it.var not in indexing and not single
+                if (reduced or missing) and self.is_scratch(into.buffer, block):
+                    continue
+                if reduced:
                     self.fail(
                         f"is stored to at reduce iterator {name_of(it.var)}, whose instances all"
                         " combine into one place; make the iterator spatial",
                         place,
                     )
-                if it.kind == "spatial" and it.var not in indexing and not single:
+                if missing:
                     self.fail(
                         f"is stored to by all instances of spatial iterator {name_of(it.var)};"
                         " index with it, or make it a reduce iterator",
                         place,
                     )
-        if stmt.buffer.scope == "global" and not self.thread_guards:
-            for var in self.parallel:
-                if var not in indexing | self.guards:
-                    self.fail(
-                        f"is stored to by all iterations of parallel loop {name_of(var)};"
-                        " make the loop serial, or store to a place for each iteration",
-                        place,
-                    )
-
-    # Expressions
-
-    def known(self, buffer: Buffer) -> None:
-        if buffer not in self.buffers:
-            self.fail("is neither a parameter nor an alloc of the function", name_of(buffer))
-
-    def expr(self, e: Expr) -> None:
-        """Checks scopes, and the types that the nodes leave open."""
-        strangers = [var for var in free_vars(e) if var not in self.scope]
-        if strangers:
-            name = min(name_of(var) for var in strangers)
-            reach = "of its own iterators" if self.blocks else "of the loops around it"
-            self.fail(f"is not bound here; what stands here may speak {reach} and of dims", name)
-        missing = [s.name for s in symbols_of(e) if isinstance(s, Dim) and s not in self.dims]
-        if missing:
-            self.fail("is not among the function's dims; declare it", missing[0])
-        for node in postorder(e):
-            if node not in self.checked and isinstance(node, Expr):
-                if isinstance(node, Load):
-                    self.known(node.buffer)
-                self.types(node)
-                self.checked.add(node)
-
-    def types(self, e: Expr) -> None:
-        match e:
-            case ir.Call(name, args, dtype):
-                try:
-                    found = intrinsic(name).dtype(tuple([arg.dtype for arg in args]))
-                except IRError as error:
-                    self.fail(f"cannot be called: {error}", e)
-                if found != dtype:
-                    self.fail(f"has type {dtype}, but '{name}' gives {found}", e)
-            case ir.Ramp(base, _, lanes):
-                if not base.dtype.is_int or base.dtype.lanes != 1 or lanes < 1:
-                    self.fail("needs a scalar integer base and at least one lane", e)
-            case ir.Broadcast(_, lanes) if lanes < 1:
-                self.fail("has no lanes", e)
-            case ir.Select(cond, then, _) if cond.dtype.lanes not in (1, then.dtype.lanes):
-                self.fail(f"selects {then.dtype} by {cond.dtype}", e)
-        kind = e.a.dtype if isinstance(e, ir.Binary | ir.Not) else None
-        if kind is None:
+        if self.thread_guards:
             return
-        logical = kind.scalar == BOOL
-        if (
-            (isinstance(e, _LOGIC) and not logical)
-            or (isinstance(e, _SUMS) and logical)
-            or (isinstance(e, _SHIFTS) and not kind.is_int)
-            or (isinstance(e, _BITS) and not (kind.is_int or logical))
-        ):
-            self.fail(f"is not defined for operands of type {kind}", e)
+        for loop in self.concurrent:
+            shared = into.buffer.scope in _OF_ALL[loop.kind]
+            if shared and loop.var not in indexing | self.guards:
+                self.fail(
+                    f"is stored to by all iterations of parallel loop {name_of(loop.var)};"
+                    " make the loop serial, or store to a place for each iteration",
+                    place,
+                )
 
 
-def _loads(e: Expr) -> bool:
-    return any(isinstance(n, Load) for n in postorder(e))
+def _used(stmt: Stmt, without: Block) -> frozenset[Buffer]:
+    """The buffers that a statement speaks of, but for one block in it."""
+    if stmt is without:
+        return frozenset()
+    found = [_used(c, without) for c in stmt.children if isinstance(c, Stmt)]
+    parts = [c for c in stmt.children if not isinstance(c, Stmt)]
+    mine = frozenset(n for n in postorder(*parts) if isinstance(n, Buffer))
+    return mine.union(*found)

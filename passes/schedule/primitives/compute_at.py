@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from passes.ir.arith import free_vars, linear, prove, simplify, substitute, symbolic_max
 from passes.ir.expr import TRUE, Const, Expr, Var, both
 from passes.ir.expr_text import name_of, print_expr
-from passes.ir.loop.nodes import Block, For, Function, If, Load, Seq, Stmt, Store, seq
+from passes.ir.loop.nodes import (
+    Block,
+    For,
+    Function,
+    If,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+    While,
+    seq,
+)
 from passes.ir.node import postorder
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
 from passes.schedule.legality import checked, covers
-from passes.schedule.motion import check_inputs_hold
+from passes.schedule.motion import check_inputs_hold, check_no_barrier
 from passes.schedule.reductions import driving
 from passes.schedule.tree import (
     Refusal,
@@ -54,8 +65,9 @@ def compute_at(function: Function, label: str, loop: Var) -> Function:
     store = _store_of(refuse, block)
     if any(isinstance(s, Block) for s in around):
         raise refuse("the loop is inside a block")
-    if any(isinstance(s, If) and s not in around for s in found):
+    if any(isinstance(s, If | While) and s not in around for s in found):
         raise refuse("the block runs under a condition")
+    check_no_barrier(refuse, found, around)
     without = replace(function, block, None)
     below = get_loop(without, loop, "compute_at")
     readers = [a for a in accesses(below.body) if a.buffer is store.buffer]
@@ -97,7 +109,7 @@ def _store_of(refuse: Refusal, block: Block) -> Store:
 def _check_kept(refuse: Refusal, function: Function, block: Block, kept: frozenset[Var]) -> None:
     """Loops around both old and new place may drive ordered iterators if each of their
     iterations computes all that is read in it."""
-    if not kept & driving(block, "reduce", "ordered"):
+    if not kept & driving(block, "reduce", "ordered", "opaque"):
         return
     for var in sorted(kept & driving(block, "reduce"), key=name_of):
         raise refuse(f"loop {spell(var)}, around both, drives its reduction")
@@ -122,22 +134,17 @@ class _Needs:
 
     def along(self, axis: int) -> tuple[Expr, Expr]:
         """(base, extent) of the indices read along one axis."""
-        bases: list[Expr] = []
-        extents: list[Expr] = []
-        for access in self.readers:
-            base, extent = self._reach(access.indices[axis])
-            if bases and base is not bases[0]:
-                texts = f"{print_expr(bases[0])} and {print_expr(base)}"
-                raise self.refuse(f"readers start at different places, {texts}")
-            bases.append(base)
-            extents.append(extent)
-        widest = extents[0]
-        for extent in extents[1:]:
-            if prove(extent >= widest, self.known):
-                widest = extent
-            elif not prove(extent <= widest, self.known):
-                raise self.refuse("readers need regions of sizes that cannot be compared")
-        return bases[0], widest
+        spans = [self._reach(access.indices[axis]) for access in self.readers]
+        bases = list(dict.fromkeys(base for base, _ in spans))
+        ends = list(dict.fromkeys(simplify(base + extent) for base, extent in spans))
+        first = next((b for b in bases if all(prove(b <= x, self.known) for x in bases)), None)
+        end = next((e for e in ends if all(prove(e >= x, self.known) for x in ends)), None)
+        if first is None:
+            texts = f"{print_expr(bases[0])} and {print_expr(bases[1])}"
+            raise self.refuse(f"readers start at different places, {texts}")
+        if end is None:
+            raise self.refuse("readers need regions of sizes that cannot be compared")
+        return first, simplify(end - first, self.known)
 
     def _reach(self, i: Expr) -> tuple[Expr, Expr]:
         text = print_expr(i)
@@ -216,7 +223,10 @@ class _Nest:
     def _reduced(self, values: dict[Var, Expr]) -> dict[Var, Expr]:
         """The other iterators in fresh copies of their loops, after those of the region."""
         pairs = list(zip(self.block.iters, self.block.bindings, strict=True))
-        spatial, reduced = driving(self.block, "spatial"), driving(self.block, "reduce", "ordered")
+        spatial, reduced = (
+            driving(self.block, "spatial"),
+            driving(self.block, "reduce", "ordered", "opaque"),
+        )
         inside: dict[Var, Expr] = {
             e: values[it.var] for it, e in pairs if it.kind == "spatial" and isinstance(e, Var)
         }

@@ -8,13 +8,13 @@ from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.expr import TRUE, Const, Expr, Var, both
 from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import Block, For, Function, If, Stmt, seq
-from passes.ir.node import Node, rewrite
 from passes.schedule.accesses import Access, Ranges, accesses, precedes, ranges
-from passes.schedule.dependence import inner_loops, never_meet, steady
+from passes.schedule.dependence import disjoint, inner_loops, never_meet, steady
 from passes.schedule.legality import checked
 from passes.schedule.reductions import conjuncts, driving, restarting_loop
 from passes.schedule.tree import (
     Refusal,
+    exchanged,
     fresh_label,
     fresh_ordinal,
     loaded,
@@ -52,6 +52,8 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
     for outer in loops[:position]:
         if outer.var in reduced:
             raise refuse(f"loop {spell(outer.var)} outside it drives the reduction")
+    for var in sorted(reduced - {one.var for one in loops}, key=name_of):
+        raise refuse(f"iterator {spell(var)} of a block around it drives the reduction")
     if any(isinstance(s, If | Block) for s in found[found.index(at) : -1]):
         raise refuse("a condition or a block stands between the loop and it")
     known = ranges(function)
@@ -64,12 +66,8 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
             raise refuse(f"the extent of loop {spell(one.var)} depends on {spell(var)}")
     name = fresh_label(function, f"{label}_init")
     init = _init_nest(name, block, copied, reduced, known, fresh_ordinal(function))
-    bare = block.replace(init=None)
-
-    def without_init(node: Node) -> Node | None:
-        return bare if node is block else None
-
-    return checked(replace(function, at, seq(init, rewrite(at, without_init))), refuse), name
+    bare = exchanged(at, block, block.replace(init=None))
+    return checked(replace(function, at, seq(init, bare)), refuse), name
 
 
 def _check_moves(
@@ -83,38 +81,58 @@ def _check_moves(
     """The init may run before all else inside `at`."""
     assert block.init is not None
     inside = accesses(at.body)
-    mine = [a for a in inside if a.block is block]
+    mine = [a for a in inside if _is_part(a, block)]
     starts = [a for a in mine if a.is_store and (block, 0) in a.path]
     targets = written(block.init)
     places = {a.indices for a in starts}
     again = restarting_loop(block, loops, starts, known)
     if again is not None:
         raise refuse(f"loop {spell(again.var)} comes back to the same elements and restarts them")
-    if any(a.buffer in targets and a.indices not in places for a in mine):
-        raise refuse("it touches elements of its output other than the one it starts")
+    apart = [one for one in loops if one.var not in driving(block, "reduce")]
+    for access in (a for a in mine if a.buffer in targets and a.indices not in places):
+        if not all(_meets_only_inside(s, access, apart, at, known) for s in starts):
+            raise refuse("it touches elements of its output other than the one it starts")
     late = loaded(block.init) & (written(at.body) - targets)
     if late or any(not steady(one.extent, written(at.body)) for one in loops):
         names = sorted(name_of(b) for b in late)
         what = f"the init reads '{names[0]}'" if names else "an extent reads memory"
         raise refuse(f"{what}, which is stored to inside the loop")
     for other in inside:
-        if other.block is not block and other.buffer in targets:
+        if other not in mine and other.buffer in targets:
             for start in (s for s in starts if s.buffer is other.buffer):
                 if not _comes_first(start, other, at, known):
                     name = name_of(other.buffer)
                     raise refuse(f"something else in the loop may use '{name}' before it starts")
     reduced = driving(block, "reduce")
     empty = [one for one in loops if one.var in reduced and not prove(one.extent >= 1, known)]
-    others = {a.buffer for a in accesses(function.body) if a.is_store and a.block is not block}
+    whole = accesses(function.body)
+    others = {a.buffer for a in whole if a.is_store and not _is_part(a, block)}
     if empty and others & targets:
         name = sorted(name_of(b) for b in others & targets)[0]
         raise refuse(f"loop {spell(empty[0].var)} may be empty, and '{name}' has other writers")
+
+
+def _is_part(access: Access, block: Block) -> bool:
+    """Whether the block, or one inside it, makes the access."""
+    return any(stmt is block for stmt, _ in access.path)
+
+
+def _meets_only_inside(
+    start: Access, other: Access, loops: Sequence[For], at: For, known: Ranges
+) -> bool:
+    """Whether `other` touches what `start` does in the same iteration of the loops only."""
+    stored = written(at.body)
+    return start.buffer is not other.buffer or all(
+        never_meet(start, other, one.var, inner_loops(one), known, stored) for one in loops
+    )
 
 
 def _comes_first(start: Access, other: Access, at: For, known: Ranges) -> bool:
     """Whether `start` comes before `other` wherever they meet inside `at`."""
     common, earlier = precedes(start, other)
     stored = written(at.body)
+    if disjoint(start, other, inner_loops(at) | {at.var}, known, stored):
+        return True
     return earlier and all(
         never_meet(start, other, one.var, inner_loops(one), known, stored) for one in (at, *common)
     )

@@ -1,11 +1,24 @@
-"""parallel, vectorize, unroll: how the iterations of a loop are run."""
+"""parallel, vectorize, unroll, bind: how the iterations of a loop are run."""
 
 from __future__ import annotations
 
 from passes.ir.expr import Const, Var
-from passes.ir.loop.nodes import For, Function, LoopKind
-from passes.schedule.legality import objection
-from passes.schedule.tree import Refusal, loops_in, path_to_loop, replace, spell
+from passes.ir.loop.nodes import (
+    BLOCK_AXES,
+    CONCURRENT,
+    THREAD_AXES,
+    AsyncGroup,
+    AsyncWait,
+    Barrier,
+    BlockAxis,
+    For,
+    Function,
+    LoopKind,
+    ThreadAxis,
+)
+from passes.schedule.copying import objection_to_copies
+from passes.schedule.legality import may_nest, objection
+from passes.schedule.tree import Refusal, loops_in, path_to_loop, replace, spell, statements
 
 
 def parallel(function: Function, loop: Var) -> Function:
@@ -32,6 +45,21 @@ def unroll(function: Function, loop: Var) -> Function:
     return _run_as(function, loop, "unrolled", "unroll")
 
 
+def bind(function: Function, loop: Var, thread: BlockAxis | ThreadAxis) -> Function:
+    """`for i in range(n)` → `for i in thread.x(n)`: an iteration for each thread of a block, or,
+    bound to `block.x` and its like, for each block of a grid.
+
+    Legal as `parallel` is, but that the threads of a block have its `shared` buffers in common
+    (and those of a warp what is spread over it). Of loops inside each other each has an axis of
+    its own, those of blocks outside those of threads.
+    """
+    axes = (*BLOCK_AXES, *THREAD_AXES)
+    if thread not in axes:
+        refuse = Refusal("bind", f"loop {spell(loop)}", function, loop)
+        raise refuse(f"there is no '{thread}'; known: {', '.join(axes)}")
+    return _run_as(function, loop, thread, "bind")
+
+
 def _run_as(function: Function, loop: Var, kind: LoopKind, primitive: str) -> Function:
     found = path_to_loop(function, loop, primitive)
     at = found[-1]
@@ -39,12 +67,21 @@ def _run_as(function: Function, loop: Var, kind: LoopKind, primitive: str) -> Fu
     refuse = Refusal(primitive, f"loop {spell(loop)}", function, loop)
     if kind == "unrolled" and not isinstance(at.extent, Const):
         raise refuse("its extent is not a constant")
-    around = [one for one in loops_in(found[:-1]) if one.kind == "vectorized"]
-    if around and kind == "parallel":
-        raise refuse(f"it is inside vectorized loop {spell(around[0].var)}")
+    if kind in CONCURRENT:
+        _check_threads(refuse, loops_in(found[:-1]), at, kind)
     new = at.replace(kind=kind)
     changed = replace(function, at, new)
-    reason = objection(changed, new)
+    reason = objection(changed, new) or objection_to_copies(function, changed)
     if reason is not None:
         raise refuse(reason)
     return changed
+
+
+def _check_threads(refuse: Refusal, around: list[For], at: For, kind: LoopKind) -> None:
+    """Threads are no lanes, have each axis once, and do not wait for each other alone."""
+    for one in around:
+        if one.kind == "vectorized" or not may_nest(one.kind, kind):
+            raise refuse(f"it is inside {one.kind} loop {spell(one.var)}")
+    waiting = (Barrier, AsyncGroup, AsyncWait)
+    if kind not in BLOCK_AXES and any(isinstance(s, waiting) for s in statements(at.body)):
+        raise refuse("it holds a barrier or copies that all its iterations wait for together")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from passes.ir.arith import free_vars, prove, simplify, substitute
+from passes.ir.arith import free_vars, linear, prove, simplify, substitute
 from passes.ir.expr import Expr, Var
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Buffer, For, Function, Seq, Stmt, seq
@@ -36,10 +36,10 @@ def loop_partition(
         → for i in range(n//8*8): a     for i in range(n//8*8): b
           for i in range(n - n//8*8): a_tail on t_tail …     for i …: b_tail
 
-    Temporaries that the loops fill get a copy for the second part, whose blocks have labels
+    Temporaries that only these loops use get a copy for the second part, whose blocks have labels
     ending in `_tail` (`_tail_1` and so on where those are taken); every one of their accesses
-    must be at the loop's own position. The second part of each loop runs after the first parts
-    of the others, so neither may need anything of the other.
+    must be at the loop's own position, or all at the same distance from it. The second part of
+    each loop runs after the first parts of the others, so neither may need anything of the other.
     """
     place = "loops " + ", ".join(spell(v) for v in loops)
     refuse = Refusal("loop_partition", place, function, loops[0] if loops else None)
@@ -131,12 +131,20 @@ def _cut_buffers(
     shared = []
     for buffer in function.allocs:
         mine = [a for a in found if a.buffer is buffer]
-        if not any(a.is_store for a in mine):
+        if buffer in outside or not any(a.is_store for a in mine):
             continue
-        axes = set(range(len(buffer.shape)))
-        for access in mine:
-            axes &= {k for k, i in enumerate(access.indices) if i in variables}
-        if not axes or buffer in outside:
+        offsets = [{_offset(access.indices[k], variables) for access in mine}
+                   for k in range(len(buffer.shape))]  # fmt: skip
+        if not any(len(o) == 1 and None not in o for o in offsets):
             raise refuse(f"temporary '{name_of(buffer)}' is not cut by the loops")
         shared.append(buffer)
     return shared
+
+
+def _offset(i: Expr, variables: set[Var]) -> Expr | None:
+    """What is added to the one loop variable that an index follows; None for other indices."""
+    form = linear(i, variables)
+    if form is None or len(form[0]) != 1 or free_vars(form[1]):
+        return None
+    (step,) = form[0].values()
+    return form[1] if prove(step.equal(1)) else None

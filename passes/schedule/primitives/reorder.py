@@ -11,7 +11,8 @@ from passes.ir.loop.nodes import For, Function, Stmt
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
 from passes.schedule.dependence import combining, inner_loops, never_meet, steady
 from passes.schedule.legality import checked
-from passes.schedule.tree import Refusal, get_loop, replace, spell, written
+from passes.schedule.reductions import driving
+from passes.schedule.tree import Refusal, blocks_in, get_loop, replace, spell, written
 
 
 def reorder(function: Function, *order: Var) -> Function:
@@ -71,6 +72,10 @@ def _check_order(refuse: Refusal, before: list[For], after: list[For], known: Ra
     turned = [(u, v) for u, v in combinations(before, 2) if rank[u.var] > rank[v.var]]
     if not turned:
         return
+    moved = {loop.var for pair in turned for loop in pair}
+    for block in blocks_in(before[-1]):
+        for var in sorted(moved & driving(block, "opaque"), key=name_of):
+            raise refuse(f"loop {spell(var)} drives an opaque iterator of block '{block.label}'")
     same = next((k for k, loop in enumerate(before) if after[k] is not loop), len(before))
     inside = accesses(before[-1].body)
     seen = set()

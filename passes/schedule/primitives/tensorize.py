@@ -1,110 +1,150 @@
-"""tensorize: the innermost reduction of a block becomes one instruction."""
+"""tensorize: a part of a program that does what an instruction does becomes that instruction."""
 
 from __future__ import annotations
 
-from passes.ir.arith import free_vars, linear, simplify, substitute
-from passes.ir.dtypes import DType
-from passes.ir.expr import Add, Cast, Const, Expr, Mul, Ramp, Var
-from passes.ir.expr_text import print_expr
-from passes.ir.loop.nodes import Block, BlockIter, Function, Load, Store
-from passes.schedule.accesses import ranges
-from passes.schedule.intrinsics import INTRINSICS, DotIntrinsic
-from passes.schedule.tree import Refusal, fresh_ordinal, get_loop, replace, spell
+from difflib import get_close_matches
+from typing import Any
+
+from passes.ir.arith import Interval, bounds, free_vars, prove, simplify, substitute
+from passes.ir.expr import Expr, Var
+from passes.ir.expr_text import name_of, print_expr
+from passes.ir.loop.nodes import (
+    Block,
+    BlockIter,
+    Buffer,
+    For,
+    Function,
+    If,
+    Load,
+    Seq,
+    Stmt,
+    Store,
+    seq,
+)
+from passes.ir.node import Node, postorder, rewrite
+from passes.schedule.accesses import Ranges, ranges
+from passes.schedule.division import divided, iterator_ranges
+from passes.schedule.intrinsics import INTRINSICS, TensorIntrinsic
+from passes.schedule.legality import checked
+from passes.schedule.pattern import Match, Mismatch, match
+from passes.schedule.tree import (
+    Refusal,
+    blocks_in,
+    fresh_label,
+    fresh_ordinal,
+    path_to_block,
+    path_to_loop,
+    replace,
+    spell,
+    statements,
+    written,
+)
 
 
-def tensorize(function: Function, loop: Var, intrinsic: str) -> Function:
-    """Replaces `loop` and the block directly inside it by an instruction of the table.
+def tensorize(function: Function, target: Var | str, intrinsic: str) -> Function:
+    """Replaces all that is under a loop, or in a block, by an entry of the table of intrinsics.
 
-        for b in range(4): block s: k = reduce(32, g*4 + b); t[] += i32(w[k]) * i32(x[k])
+        for b in range(4): block s: k = reduce(32, g*4 + b); t[] += i32(w[k]) * i32(x[k])      at b
         → block s: k = reduce(8, g)
               t[] = dot4(t[], reinterpret(w[ramp(k*4, 1, 4)], u32), reinterpret(…, i32))
 
-    The loop is the innermost part of the one reduce iterator it drives, and both operands are
-    contiguous along that iterator.
+    A loop is made a block first, as by `blockize`, which keeps the label of the block under it.
+    What is replaced must be what the intrinsic describes, for some place of its parameters in the
+    program's buffers and some values of its dims (see `pattern`).
     """
-    at = get_loop(function, loop, "tensorize")
-    refuse = Refusal("tensorize", f"loop {spell(loop)} by '{intrinsic}'", function, loop)
     chosen = INTRINSICS.get(intrinsic)
+    if isinstance(target, str):
+        found = path_to_block(function, target, "tensorize")
+        refuse = Refusal("tensorize", f"block '{target}' by '{intrinsic}'", function, target)
+    else:
+        found = path_to_loop(function, target, "tensorize")
+        refuse = Refusal("tensorize", f"loop {spell(target)} by '{intrinsic}'", function, target)
     if chosen is None:
-        raise refuse(f"there is no such intrinsic; known: {', '.join(sorted(INTRINSICS))}")
-    block = at.body
-    if not isinstance(block, Block):
-        raise refuse("no block stands directly inside it")
-    if not isinstance(at.extent, Const) or at.extent.value != chosen.extent:
-        raise refuse(f"its extent is {print_expr(at.extent)}, the instruction's {chosen.extent}")
-    number = _driven(function, block, loop, chosen.extent)
-    if number is None:
-        raise refuse("it is not the innermost part of one reduce iterator")
-    old, binding = block.iters[number], block.bindings[number]
-    if block.predicate is not None and loop in free_vars(block.predicate):
-        raise refuse(f"the block's predicate {print_expr(block.predicate)} depends on it")
-    base = simplify(substitute(binding, {loop: Const(0, loop.dtype)}))
-    new = BlockIter(
-        Var(old.var.name, fresh_ordinal(function)), simplify(old.extent // chosen.extent), "reduce"
-    )
-    store = _matched(block, chosen, old.var, new.var)
-    if store is None or (block.init is not None and old.var in free_vars(block.init)):
-        wanted = f"acc + cast({chosen.a_type}) * cast({chosen.b_type}) of contiguous operands"
-        raise refuse(f"its body does not store {wanted}")
-    iters = tuple([new if k == number else it for k, it in enumerate(block.iters)])
-    quotient = simplify(base // chosen.extent)
-    bindings = tuple([quotient if k == number else e for k, e in enumerate(block.bindings)])
-    return replace(function, at, block.replace(iters=iters, bindings=bindings, body=store))
+        near = ", ".join(sorted(get_close_matches(intrinsic, INTRINSICS, n=4, cutoff=0.3)))
+        raise refuse(f"there is no such intrinsic{'; like it: ' if near else ''}{near}")
+    at = found[-1]
+    block = at if isinstance(at, Block) else _blockized(refuse, function, found)
+    known = {**ranges(function), **iterator_ranges((*found[:-1], block)), **ranges(block)}
+    try:
+        place = match(chosen.description, block.body, known)
+    except Mismatch as error:
+        raise refuse(str(error)) from None
+    _check(refuse, function, chosen, place, known)
+    made, allocs = _implemented(function, chosen, place, block)
+    if any(free_vars(e) for b in allocs for e in b.shape):
+        raise refuse("a temporary of the implementation would have a size for each instance")
+    whole = replace(function, at, block.replace(body=made))
+    return checked(whole.replace(allocs=(*function.allocs, *allocs)), refuse)
 
 
-def _driven(function: Function, block: Block, loop: Var, extent: int) -> int | None:
-    """The reduce iterator whose binding is `extent * something + loop`, if it is the only one."""
-    found = None
-    for number, (it, e) in enumerate(zip(block.iters, block.bindings, strict=True)):
-        form = linear(e, [loop])
-        if form is None:
-            return None
-        coefficients, rest = form
-        if not coefficients:
+def _blockized(refuse: Refusal, function: Function, found: tuple[Stmt, ...]) -> Block:
+    """The loop at the end of the path as a block with the label of the last one under it."""
+    inside = blocks_in(found[-1])
+    if not inside:
+        raise refuse("no block is under it")
+    label = inside[-1].label
+    start = fresh_label(function, f"{label}_init")
+    parts = divided(found, ranges(function), fresh_ordinal(function), start)
+    return Block(label, parts.iters, parts.bindings, parts.body, parts.init, parts.predicate)
+
+
+def _check(
+    refuse: Refusal, function: Function, chosen: TensorIntrinsic, place: Match, known: Ranges
+) -> None:
+    """What the description does not say: conditions on dims and values, and that results lie
+    apart from operands."""
+    for condition in chosen.where:
+        given = simplify(substitute(condition, place.dims), known)
+        if not prove(given, known):
+            raise refuse(f"{print_expr(condition)} is not known to hold: {print_expr(given)}")
+    results = written(chosen.description)
+    buffers = [region.buffer for region in place.regions.values()]
+    for param, region in place.regions.items():
+        name = name_of(region.buffer)
+        if param in results and buffers.count(region.buffer) > 1:
+            raise refuse(f"'{name}', which it stores to, is another operand too")
+        low, high = chosen.within.get(param.name, (None, None))
+        if low is not None and high is not None and not _within(function, region.buffer, low, high):
+            raise refuse(f"elements of '{name}' are not known to be within {low}..{high}")
+
+
+def _within(function: Function, buffer: Buffer, low: int, high: int) -> bool:
+    """Whether everything that the function stores to a temporary lies within these bounds."""
+    if buffer not in function.allocs:
+        return False
+    for stmt in statements(function):
+        if isinstance(stmt, For | If | Block | Seq) or buffer not in written(stmt):
             continue
-        aligned = simplify(rest % extent, ranges(function))
-        unit = simplify(coefficients[loop])
-        if found is not None or it.kind != "reduce" or not _is(unit, 1) or not _is(aligned, 0):
-            return None
-        found = number
-    return found
+        found = bounds(stmt.value) if isinstance(stmt, Store) else Interval(None, None)
+        if found.lo is None or found.hi is None or found.lo < low or found.hi > high:
+            return False
+    return True
 
 
-def _matched(block: Block, chosen: DotIntrinsic, old: Var, new: Var) -> Store | None:
-    """The block's store with the instruction, or None if it is not the one described."""
-    store = block.body
-    if not isinstance(store, Store) or not isinstance(store.value, Add):
-        return None
-    acc = Load(store.buffer, store.indices)
-    terms = [b for a, b in (store.value.values(), store.value.values()[::-1]) if a is acc]
-    if not terms or acc.dtype != chosen.acc_type or old in free_vars(acc):
-        return None
-    term = terms[0]
-    for a, b in [(term.a, term.b), (term.b, term.a)] if isinstance(term, Mul) else []:
-        left = _operand(a, chosen.a_type, chosen, old, new)
-        right = _operand(b, chosen.b_type, chosen, old, new)
-        if left is not None and right is not None:
-            return store.replace(value=chosen.call(acc, left, right))
-    return None
+def _implemented(
+    function: Function, chosen: TensorIntrinsic, place: Match, block: Block
+) -> tuple[Stmt, list[Buffer]]:
+    """The implementation on the program's buffers, and its temporaries."""
+    program = chosen.implementation
+    ordinal = fresh_ordinal(function.replace(body=seq(function.body, block)))
+    names: dict[Any, Expr] = dict(place.dims)
+    for node in postorder(program.body):
+        if isinstance(node, For | BlockIter):
+            names[node.var] = Var(node.var.name, ordinal, node.var.dtype)
+            ordinal += 1
+    own: dict[Buffer, Buffer] = {}
+    for buffer in program.allocs:
+        shape = tuple([substitute(e, place.dims) for e in buffer.shape])
+        own[buffer] = buffer.replace(ordinal=ordinal, shape=shape)
+        ordinal += 1
+    labels = {b.label: fresh_label(function, b.label) for b in blocks_in(program.body)}
 
+    def placed(node: Node) -> Node | None:
+        if isinstance(node, Load | Store):
+            region = place.regions.get(node.buffer)
+            if region is None:
+                return node.replace(buffer=own[node.buffer])
+            return node.replace(buffer=region.buffer, indices=region.at(node.indices))
+        return node.replace(label=labels[node.label]) if isinstance(node, Block) else None
 
-def _operand(e: Expr, dtype: DType, chosen: DotIntrinsic, old: Var, new: Var) -> Expr | None:
-    """`cast(x[…, k, …])` as the short vector `x[…, ramp(k'*extent, 1, extent), …]`."""
-    if not isinstance(e, Cast) or e.dtype != chosen.acc_type or not isinstance(e.value, Load):
-        return None
-    load = e.value
-    strides = load.buffer.strides
-    if load.buffer.dtype != dtype or (strides is not None and not _is(simplify(strides[-1]), 1)):
-        return None
-    *outer, last = load.indices
-    form = linear(last, [old])
-    if form is None or not _is(simplify(form[0].get(old, last)), 1):
-        return None
-    if any(old in free_vars(i) for i in outer):
-        return None
-    ramp = Ramp(simplify(form[1] + new * chosen.extent), 1, chosen.extent)
-    return Load(load.buffer, (*outer, ramp))
-
-
-def _is(e: Expr, value: int) -> bool:
-    return isinstance(e, Const) and e.value == value
+    return substitute(rewrite(program.body, placed), names), list(own.values())

@@ -14,7 +14,7 @@ from passes.ir.loop.nodes import Block, For, Function, Load
 from passes.ir.node import postorder
 from passes.schedule.combiner import combiner_of
 from passes.schedule.schedule import Schedule
-from passes.search.defaults.rows import vectorize_map, vectorize_reduction
+from passes.search.defaults.lanes import vectorize_map, vectorize_reduction
 from passes.search.defaults.shape import (
     blocks,
     constant,

@@ -1,44 +1,86 @@
-"""pointwise: nests of maps. Outer loops over threads, the innermost over lanes."""
+"""pointwise: nests of maps, and scatters. Outer loops over threads, the innermost over lanes."""
 
 from __future__ import annotations
 
-from passes.ir.loop.nodes import For, Function
+from passes.ir.arith import free_vars
+from passes.ir.expr import Select
+from passes.ir.loop.nodes import Block, For, Function, Store
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import blocks_in
+from passes.schedule.tree import ScheduleError, blocks_in, get_block
+from passes.search.defaults.lanes import vectorize_axis
 from passes.search.defaults.shape import (
-    constant,
-    extent,
+    driven,
     inline_maps,
     is_map,
     own_loops,
     parallel_outer,
     top_nests,
-    vector_factor,
-    vectorize_lanes,
 )
 from passes.search.defaults.target import Target
 
-# Vectors of one row written out: enough to hide latency, few enough to keep code small.
-_UNROLLED = 8
-
 
 def schedule(function: Function, target: Target) -> Schedule:
-    """Takes any function; a nest that is no map, or cannot be parallel, stays serial."""
+    """Takes any function; a nest of several blocks, or that cannot be parallel, stays serial."""
     s = Schedule(function)
     inline_maps(s)
     for nest in top_nests(s.function):
         found = blocks_in(nest)
         if len(found) == 1 and isinstance(nest, For):
-            _nest(s, found[0].label, is_map(found[0]), target)
+            schedule_nest(s, found[0].label, target)
     return s
 
 
-def _nest(s: Schedule, label: str, maps: bool, target: Target) -> None:
+def schedule_nest(s: Schedule, label: str, target: Target) -> None:
+    """A block that has all loops around it alone."""
+    block = get_block(s.function, label, "pointwise")
+    if is_map(block):
+        for part in _parts(s, block):
+            _map(s, part, target)
+    elif _is_scatter(block):
+        _scatter(s, label, target)
+    else:
+        parallel_outer(s, own_loops(s, label)[:1])
+
+
+def _map(s: Schedule, label: str, target: Target) -> None:
     loops = own_loops(s, label)
-    if maps and len(loops) > 1:
-        inner = loops.pop()
-        count = constant(extent(s, inner))
-        if count is not None:
-            vectors = count // vector_factor(count, target.lanes)
-            vectorize_lanes(s, inner, target.lanes, unroll=vectors <= _UNROLLED)
-    parallel_outer(s, loops if maps else loops[:1])
+    if not loops:
+        return
+    inner = loops.pop()
+    over = vectorize_axis(s, inner, target, unroll=bool(loops))
+    parallel_outer(s, loops or ([] if over is None else [over]))
+
+
+def _parts(s: Schedule, block: Block) -> list[str]:
+    """A copy with margins along the lanes becomes a fill and a plain copy: lanes would have to
+    gather what lies beside the margin."""
+    store, loops = block.body, own_loops(s, block.label)
+    assert isinstance(store, Store)
+    if not isinstance(store.value, Select) or not loops:
+        return [block.label]
+    bound = zip(block.iters, block.bindings, strict=True)
+    along = {it.var for it, binding in bound if loops[-1] in free_vars(binding)}
+    if not along & free_vars(store.value.cond):
+        return [block.label]
+    try:
+        return [s.decompose_padding(block.label, loops[0]), block.label]
+    except ScheduleError:
+        return [block.label]
+
+
+def _is_scatter(block: Block) -> bool:
+    kinds = [it.kind for it in block.iters]
+    return set(kinds) == {"spatial", "ordered"}
+
+
+def _scatter(s: Schedule, label: str, target: Target) -> None:
+    """Rows meet where ids are equal, columns never do: each thread adds its columns of all rows.
+
+    for i: for d: t[ids[i], d] += x[i, d]
+    → for d_o in parallel: for i: t[ids[i], d_o*16 + lanes] += x[i, d_o*16 + lanes]
+    """
+    *outer, column = driven(s, label, "spatial")
+    over = vectorize_axis(s, column, target, unroll=False)
+    columns = [*outer, *([] if over is None else [over])]
+    s.reorder(*columns, *driven(s, label, "ordered"))
+    parallel_outer(s, columns)

@@ -1,91 +1,166 @@
-"""rows: reductions along rows and what is computed from them, one row at a time."""
+"""rows: reductions along rows, and what is computed from them."""
 
 from __future__ import annotations
 
-from passes.ir.loop.nodes import For, Function
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import takewhile
+from math import prod
+
+from passes.ir.arith import free_vars, upper_bound
+from passes.ir.expr import Var
+from passes.ir.loop.nodes import For, Function, LoopKind, Seq
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import ScheduleError, get_block
+from passes.schedule.tree import ScheduleError, blocks_in, get_loop
+from passes.search.defaults.lanes import (
+    reduction_axis,
+    vectorize_columns,
+    vectorize_map,
+    vectorize_reduction,
+)
+from passes.search.defaults.pointwise import schedule_nest
 from passes.search.defaults.shape import (
     blocks,
     constant,
-    driven,
     extent,
     inline_maps,
     is_map,
-    own_loops,
     parallel_outer,
     reduces,
     top_nests,
-    vector_factor,
-    vectorize_lanes,
 )
 from passes.search.defaults.target import Target
 
-_UNROLLED = 8
+# Instances of a block that are worth several threads.
+_MUCH = 1 << 16
+# Bytes of a temporary that a thread may have on its stack.
+_MOST = 1 << 18
 
 
 def schedule(function: Function, target: Target) -> Schedule | None:
-    """All nests under one parallel loop over rows, their temporaries private to it.
+    """All nests under the loops over rows that they share, their temporaries private to a row.
 
         for r: ss[r] += x[r, k]²     for r: y[r, k] = x[r, k] * f(ss[r])
         → for r in parallel: (lanes of ss, then ss) ; y[r, …] in vectors
 
-    None if the nests do not share their first axis, or nothing reduces.
+    Nests that share none are scheduled each by itself. None if nothing reduces, or iterations have
+    an order.
     """
     s = Schedule(function)
     inline_maps(s)
     nests = top_nests(s.function)
-    if not any(reduces(b) for b in blocks(s)) or not all(isinstance(n, For) for n in nests):
+    plain = all(it.kind in ("spatial", "reduce") for b in blocks(s) for it in b.iters)
+    if not plain or not any(map(reduces, blocks(s))) or not all(isinstance(n, For) for n in nests):
         return None
-    rows = [n.var for n in nests if isinstance(n, For)]
-    try:
-        for other in rows[1:]:
-            s.merge(rows[0], other)
-    except ScheduleError:
-        return None
+    if len(nests) > 1:
+        merged = Schedule(s.function)
+        merged.trace.steps.extend(s.trace.steps)
+        shared = _shared_rows(merged, [n.var for n in nests if isinstance(n, For)])
+        if shared and not _is_one_large_row(merged, shared):
+            _together(merged, shared, target)
+            return merged
+    for nest in top_nests(s.function):
+        for block in blocks_in(nest):
+            if reduces(block):
+                _alone(s, block.label, target)
+            else:
+                schedule_nest(s, block.label, target)
+    return s
+
+
+def _together(s: Schedule, shared: list[Var], target: Target) -> None:
+    """Blocks in shared loops over rows: rows to threads, what is in a row to lanes."""
     for buffer in s.function.allocs:
-        s.set_scope(f"{buffer.name}{buffer.ordinal}", "local")
+        own = [upper_bound(e) for e in buffer.shape[len(shared) :]]
+        if prod([_MOST if size is None else size for size in own]) * buffer.dtype.bytes <= _MOST:
+            s.set_scope(f"{buffer.name}{buffer.ordinal}", "local")
     for block in blocks(s):
         if is_map(block):
             vectorize_map(s, block.label, target)
         elif reduces(block):
-            vectorize_reduction(s, block.label, target)
+            _reduction(s, block.label, target)
     # Last: only then is every temporary, partial results too, made where it is used.
-    parallel_outer(s, rows[:1])
-    return s
+    parallel_outer(s, shared)
 
 
-def vectorize_map(s: Schedule, label: str, target: Target) -> None:
-    """The innermost loop of a map in vectors."""
-    loops = own_loops(s, label)
-    count = constant(extent(s, loops[-1])) if loops else None
-    if count is not None:
-        vectors = count // vector_factor(count, target.lanes)
-        vectorize_lanes(s, loops[-1], target.lanes, unroll=vectors <= _UNROLLED)
+def _alone(s: Schedule, label: str, target: Target) -> None:
+    """A reduction that has all loops around it alone."""
+    _reduction(s, label, target)
+    serial = (loop for loop in s.loops(label) if _kind(s, loop) == "serial")
+    parallel_outer(s, list(takewhile(lambda loop: _is_row(s, loop), serial)))
 
 
-def vectorize_reduction(s: Schedule, label: str, target: Target) -> None:
-    """One vector of partial results along the innermost reduce loop, combined at the end.
+def _kind(s: Schedule, loop: Var) -> LoopKind:
+    return get_loop(s.function, loop, "rows").kind
 
-    Reassociates.
-    """
-    along = driven(s, label, "reduce")
-    count = constant(extent(s, along[-1])) if along else None
-    factor = 1 if count is None else vector_factor(count, target.lanes)
-    if count is None or factor == 1:
-        return
-    if factor == count and len(along) == 1:
-        s.vectorize(along[-1])
-        return
-    _, lanes = s.split(along[-1], factor)
-    partial = s.rfactor(label, lanes, "register")
-    spatial = driven(s, label, "spatial")
-    if spatial:
-        s.compute_at(partial, spatial[-1])
-    steps, kept = driven(s, partial, "reduce"), driven(s, partial, "spatial")
-    s.reorder(*steps, *kept)
-    init = s.decompose_reduction(partial, steps[0])
-    for one in (init, partial, label):
-        s.vectorize(own_loops(s, one)[-1])
-    if get_block(s.function, label, "rows").init is not None:
-        s.decompose_reduction(label, own_loops(s, label)[-1])
+
+def _reduction(s: Schedule, label: str, target: Target) -> None:
+    """Lanes along neighbours in memory, if the block takes that form; else along what it sums."""
+    axis = reduction_axis(s, label)
+    columns = axis is not None and axis.kind == "spatial"
+    if (
+        axis is None
+        or not columns
+        or not attempt(s, partial(vectorize_columns, s, label, axis.loop, target))
+    ):
+        attempt(s, partial(vectorize_reduction, s, label, target))
+
+
+def attempt(s: Schedule, steps: Callable[[], object]) -> bool:
+    """Takes the steps if all of them can be taken, else none."""
+    before, count = s.function, len(s.trace.steps)
+    try:
+        steps()
+    except ScheduleError:
+        s.function = before
+        del s.trace.steps[count:]
+        return False
+    return True
+
+
+def _shared_rows(s: Schedule, level: list[Var]) -> list[Var]:
+    """Merges the leading loops that all nests have, as many as drive nothing but spatial iterators
+    and are not what lanes run along; gives them, outermost first."""
+    shared: list[Var] = []
+    found = [reduction_axis(s, b.label) for b in blocks(s) if reduces(b)]
+    lanes = {axis.loop for axis in found if axis is not None}
+    while level and all(_is_row(s, loop) for loop in level) and not lanes & set(level):
+        first, *others = level
+        if not attempt(s, partial(_merge, s, first, others)):
+            break
+        shared.append(first)
+        body = get_loop(s.function, first, "rows").body
+        inside = body.stmts if isinstance(body, Seq) else (body,)
+        level = [stmt.var for stmt in inside if isinstance(stmt, For)]
+        if len(level) < len(inside):
+            break
+    return shared
+
+
+def _merge(s: Schedule, first: Var, others: Sequence[Var]) -> None:
+    for other in others:
+        s.merge(first, other)
+
+
+def _is_row(s: Schedule, loop: Var) -> bool:
+    """Whether a loop drives nothing but spatial iterators, one of each block inside."""
+    for block in blocks_in(get_loop(s.function, loop, "rows")):
+        kinds = {
+            it.kind
+            for it, binding in zip(block.iters, block.bindings, strict=True)
+            if loop in free_vars(binding)
+        }
+        if kinds != {"spatial"}:
+            return False
+    return True
+
+
+def _is_one_large_row(s: Schedule, shared: Sequence[Var]) -> bool:
+    """Whether sharing the rows' loops would leave much work to a single thread."""
+    if any(constant(extent(s, loop)) != 1 for loop in shared):
+        return False
+    for block in blocks(s):
+        counts = [constant(it.extent) for it in block.iters]
+        if prod([_MUCH if count is None else count for count in counts]) >= _MUCH:
+            return True
+    return False

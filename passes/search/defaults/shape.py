@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from passes.ir.arith import free_vars
 from passes.ir.expr import Call, Const, Div, Expr, Var
@@ -36,12 +36,14 @@ def reduces(block: Block) -> bool:
     return any(it.kind == "reduce" for it in block.iters)
 
 
-def inline_maps(s: Schedule) -> None:
+def inline_maps(
+    s: Schedule, is_staged: Callable[[Block, list[Block]], bool] = lambda block, readers: False
+) -> None:
     """Dissolves the maps into temporaries that cost little to repeat, or have one reader.
 
     A map that reads a reduction's result with fewer axes than its reader, or that calls a
     function, is kept unless one block of the same rank reads it: repeating it would cost more
-    than the memory it saves.
+    than the memory it saves. So is one that `is_staged`, given it and its readers.
     """
     for block in blocks(s):
         if not is_map(block):
@@ -55,7 +57,7 @@ def inline_maps(s: Schedule) -> None:
         readers = [b for b in blocks(s) if b is not block and store.buffer in loaded(b)]
         costly = any(isinstance(n, Call | Div) for n in postorder(store.value))
         single = len(readers) == 1 and len(readers[0].iters) == len(block.iters)
-        if readers and (single or not costly):
+        if readers and (single or not costly) and not is_staged(block, readers):
             s.compute_inline(block.label)
 
 

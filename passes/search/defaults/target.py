@@ -4,24 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from passes.schedule.instructions import available
+from passes.schedule.intrinsics import INTRINSICS, TensorIntrinsic
 
 
 @dataclass(frozen=True)
 class Target:
     """Vector width in bits, how many vector registers, bytes of first and second level cache,
-    and whether there are dot-product instructions."""
+    whether there are dot-product instructions, and what instructions there are besides (LLVM's
+    names of features)."""
 
     vector_bits: int
     vector_registers: int
     l1d_bytes: int
     l2_bytes: int
     has_vnni: bool
+    features: tuple[str, ...] = ()
+    arch: str = "x86-64"
+
+    @cached_property
+    def intrinsics(self) -> tuple[TensorIntrinsic, ...]:
+        """The tensor intrinsics it has, the preferred ones first."""
+        names = available(self.arch, self.features, self.vector_bits)
+        return tuple([INTRINSICS[name] for name in names])
 
     @property
     def dot_intrinsic(self) -> str:
         """The instruction (pair) for four-byte dot products."""
         return "dot4_u8_i8" if self.has_vnni else "dot4_u8_i8_words"
+
+    @property
+    def shared_bytes(self) -> int:
+        """What may stay in the cache that cores share; beyond, it comes from memory each time."""
+        return 16 * self.l2_bytes
 
     @property
     def lanes(self) -> int:
@@ -37,4 +55,6 @@ class Target:
             l1d_bytes=int(facts["l1d_bytes"]),
             l2_bytes=int(facts["l2_bytes"]),
             has_vnni=bool(facts["has_vnni"]),
+            features=tuple(facts["features"]),
+            arch=str(facts["arch"]),
         )

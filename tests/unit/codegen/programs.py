@@ -390,6 +390,72 @@ def few(x: f32[n], y: f32[n], *, n: dim[1, 64]):
     {"n": 2},
     {"n": 9},
 )
+_program(
+    "while loops",
+    """
+def roots(x: f32[n], y: f32[n], steps: i32[n], *, n: dim[1, 64]):
+    t = alloc(f32[1], scope="register")
+    c = alloc(i32[2], scope="local")
+    s = alloc(f32[n], scope="local")
+    for i in parallel(n):
+        t[0] = abs(x[i]) + f32(1.0)
+        c[0] = i32(0)
+        while f32(0.001) < abs(t[0]*t[0] - abs(x[i])) and c[0] < i32(20):
+            t[0] = (t[0] + abs(x[i])/t[0])*f32(0.5)
+            c[0] = c[0] + i32(1)
+            if c[0] == i32(3):
+                c[1] = c[0]
+        y[i] = t[0]
+        c[1] = i32(0)
+        while c[1] < c[0]:
+            for k in range(n):
+                if c[1] == i32(0):
+                    s[k] = x[k]
+                s[k] = s[k] + f32(1.0)
+            c[1] = c[1] + i32(1)
+        steps[i] = c[1]
+        if i32(0) < c[0]:
+            y[i] = y[i] + s[0] + s[n - 1]
+""",
+    {"n": 1},
+    {"n": 7},
+)
+_program(
+    "while around parallel loops",
+    """
+def settle(x: f32[n], y: f32[n], m: i32[2], *, n: dim[1, 64]):
+    m[0] = i32(0)
+    m[1] = i32(3)
+    while m[0] < m[1]:
+        for i in parallel(n):
+            y[i] = x[n - 1 - i]*f32(0.5) + cast(m[0], f32)
+        for i in parallel(n):
+            x[i] = y[i]
+        if m[0] == i32(1):
+            m[0] = i32(2)
+            for i in parallel(n):
+                x[i] = x[i] - f32(1.0)
+        m[0] = m[0] + i32(1)
+    for r in range(cast(m[0], index)):
+        for i in parallel(n):
+            y[i] = y[i] + x[i]
+        m[0] = m[0] - i32(1)
+""",
+    {"n": 5},
+)
+_program(
+    "powers",
+    """
+def powers(x: f32[n], y: f32[n], z: f16[n], *, n: dim[1, 64]):
+    for i in parallel((n + 15)//16):
+        for v in vectorized(16):
+            if i*16 + v < n:
+                y[i*16 + v] = pow(abs(x[i*16 + v]), f32(1.5)) + pow(x[i*16 + v], f32(3.0))
+        for v in range(min(16, n - i*16)):
+            z[i*16 + v] = pow(cast(abs(x[i*16 + v]), f16) + f16(1.0), f16(-2.0))
+""",
+    {"n": 21},
+)
 DOT = """
 def dot(w: u8[3, 16, 4], x: i8[3, 2, 4], y: i32[2, 16]):
     t = alloc(i32[2, 16], scope="register")

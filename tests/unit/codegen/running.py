@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from passes.codegen import native
 from passes.codegen.emit import BARRIER, emit_module
-from passes.codegen.lower import LOWERING
+from passes.codegen.lower import lowering
+from passes.codegen.lower.facts import CPU, Facts
 from passes.codegen.lower.flatten import flatten
 from passes.codegen.lower.walk import NOTHING
 from passes.ir.arith import simplify, substitute
@@ -107,12 +108,13 @@ def check_lowering(
     memory: Arrays | None = None,
     *,
     teams: int = 1,
+    facts: Facts = CPU,
 ) -> Function:
     """interpret(before) ≈ interpret(after) for every pass, and ≈ native; gives the last form."""
     dims = dims or {}
     memory = random_arrays(function, dims) if memory is None else memory
     wanted = interpreted(function, dims, memory)
-    for name, step in LOWERING:
+    for name, step in lowering(facts):
         function = step(function)
         verify(function)
         assert_same(wanted, interpreted(function, dims, memory), f"after {name}")

@@ -43,14 +43,15 @@ entry:
   br label %loop.1
 loop.1:
   %i2.3 = phi i64 [ 0, %entry ], [ %.10, %loop.1 ]
-  %.4 = mul nsw i64 %i2.3, 16
-  %.5 = getelementptr float, ptr %at.x0, i64 %.4
+  %step.4 = phi i64 [ 0, %entry ], [ %.12, %loop.1 ]
+  %.5 = getelementptr i8, ptr %at.x0, i64 %step.4
   %.6 = load <16 x float>, ptr %.5, align 4
-  %.7 = getelementptr float, ptr %at.y1, i64 %.4
+  %.7 = getelementptr i8, ptr %at.y1, i64 %step.4
   %.8 = load <16 x float>, ptr %.7, align 4
   %.9 = call <16 x float> @llvm.fma.v16f32(<16 x float> splat (float 0x4000000000000000), \
 <16 x float> %.6, <16 x float> %.8)
   store <16 x float> %.9, ptr %.7, align 4
+  %.12 = add nsw i64 %step.4, 64
   %.10 = add nuw nsw i64 %i2.3, 1
   %.11 = icmp slt i64 %.10, %dim.n
   br i1 %.11, label %loop.1, label %done.2
@@ -100,6 +101,30 @@ def f(x: f32[n*m], s: f32[n], y: f32[n*m], *, n: dim[1, 64], m: dim[1, 64]):
     assert re.search(r"getelementptr float, ptr %\S+, i64 3\n", inner), "the constant comes last"
 
 
+def test_decoded_vectors_leave_loops_that_do_not_move_them() -> None:
+    text = emitted("""
+def f(w: u8[16], x: f32[n*16], y: f32[n*16], *, n: dim[1, 64]):
+    for i in range(n):
+        y[ramp(i*16, 1, 16)] = x[ramp(i*16, 1, 16)]*cast(w[ramp(0, 1, 16)], f32x16)
+""")
+    entry = text[: text.index("loop.")]
+    assert entry.count("load <16 x i8>") == 1
+    assert entry.count("uitofp") == 1
+
+
+def test_a_scalar_in_bounds_leaves_the_guard_of_a_loop() -> None:
+    loops = """
+def f(s: f32[4], x: f32[m], y: f32[n], *, n: dim[1, 64], m: dim[0, 64], p: dim[0, {}]):
+    for i in range(n):
+        for k in range(m):
+            y[i] = y[i] + x[k]*s[p]
+"""
+    inside, beyond = (emitted(loops.format(most)) for most in (3, 4))
+    assert "ptr %at.s0" in inside[: inside.index("loop.")]
+    assert "load float, ptr" in inside[: inside.index("loop.")]
+    assert "load float, ptr" not in beyond[: beyond.index("loop.")]
+
+
 def test_a_load_stays_behind_stores_to_its_buffer() -> None:
     text = emitted("""
 def f(x: f32[8], y: f32[8]):
@@ -147,7 +172,58 @@ def f(y: i64[n], *, n: dim[1, 8]):
     assert text.count("ashr i64") == 1
     assert text.count("and i64") == 1
     assert text.count("udiv i64") == 1
-    assert text.count("srem i64") == 1
+    assert text.count("sdiv i64") == 1
+    assert "rem" not in text
+
+
+def test_quotient_and_rest_are_one_division() -> None:
+    text = emitted("""
+def f(y: i64[n], *, n: dim[1, 8], m: dim[1, 8]):
+    for i in range(n):
+        if i%2 == 0:
+            y[i] = cast(i//m, i64)
+        else:
+            y[i] = cast(i%m, i64) + cast(n//m, i64)
+""")
+    entry, inner = text[: text.index("loop.")], "\n".join(body_of_innermost_loop(text))
+    assert entry.count("udiv") == 1, "n//m is known before the loop, as m is not zero"
+    assert text.count("udiv") == 2
+    assert inner.count("udiv") == 1
+
+
+def test_multiples_of_a_counter_are_counted_along() -> None:
+    text = emitted("""
+def f(a: u8[n*320], s: f16[n*160], x: f32[n], y: f32[n*320], *, n: dim[1, 64], m: dim[1, 8]):
+    for j in range(m):
+        for i in range(n):
+            y[i*320 + j] = cast(a[i*320 + j], f32)*cast(s[i*160], f32) + x[i]
+""")
+    inner = "\n".join(body_of_innermost_loop(text))
+    assert "mul nsw" not in inner
+    steps = re.findall(r"%step\S+ = phi i64 \[ 0,", inner)
+    assert len(steps) == 2, "320 bytes for a and s, 1280 for y; x is scaled by the address"
+    assert re.search(r"getelementptr float, ptr %at.x2, i64 %i", inner)
+
+
+def test_multiples_start_where_a_share_of_the_work_does() -> None:
+    text = emitted("""
+def f(a: f32[n*24], y: f32[n], *, n: dim[1, 64]):
+    for i in parallel(n):
+        y[i] = a[i*24]
+""")
+    (first,) = re.findall(r"%step\S+ = phi i64 \[ (%\S+),", text)
+    assert f"{first} = mul nsw i64" in text
+
+
+def test_bits_of_a_broadcast_word_change_in_the_vector() -> None:
+    text = emitted("""
+def f(x: i8[n], k: u32[n], y: u32[16], z: u32[16], *, n: dim[4, 8]):
+    y[ramp(0, 1, 16)] = broadcast(
+        reinterpret(x[ramp(n - 4, 1, 4)], u32) ^ u32(2155905152), 16)
+    z[ramp(0, 1, 16)] = broadcast(k[n - 1] & u32(255), 16)
+""")
+    assert "xor <16 x i32>" in text and "and <16 x i32>" in text
+    assert "xor i32" not in text and "and i32" not in text
 
 
 def test_bytes_are_broadcast_as_words() -> None:

@@ -18,8 +18,14 @@ from tests.unit.codegen.host_graphs import kernels_of, small_model
 
 TRIPLE = "x86_64-unknown-linux-gnu"
 LEVELS = [
-    {"name": "x86-64-v3", "triple": TRIPLE, "cpu": "x86-64-v3", "llvm_features": "+avx2,+fma"},
-    {"name": "x86-64", "triple": TRIPLE, "cpu": "x86-64", "llvm_features": "+sse2"},
+    {
+        "name": name,
+        "triple": TRIPLE,
+        "cpu": name,
+        "llvm_features": features,
+        "vector_bits": bits,
+    }
+    for name, features, bits in (("x86-64-v3", "+avx2,+fma", 256), ("x86-64", "+sse2", 128))
 ]
 
 

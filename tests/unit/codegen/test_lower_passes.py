@@ -285,9 +285,8 @@ def f(x: f32[n], y: f32[n], *, n: dim[1, 64]):
         if i*8 + 7 < n:
             y[ramp(i*8, 1, 8)] = x[ramp(i*8, 1, 8)]
         else:
-            for v in range(8):
-                if i*8 + v < n:
-                    y[i*8 + v] = x[i*8 + v]
+            y[masked(ramp(i*8, 1, 8), ramp(i*8, 1, 8) < broadcast(n, 8))] = x[
+                masked(ramp(i*8, 1, 8), ramp(i*8, 1, 8) < broadcast(n, 8))]
 """
     expect(vectorize, before, after)
 

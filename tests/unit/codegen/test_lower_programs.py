@@ -14,5 +14,5 @@ def test_every_stage_means_the_same(name: str) -> None:
     text, sizes = PROGRAMS[name]
     for dims in sizes:
         lowered = check_lowering(parse_function(text), dims)
-        if "barrier" not in name:
+        if "barrier" not in name and "around parallel" not in name:
             check_lowering(lowered, dims, teams=3)

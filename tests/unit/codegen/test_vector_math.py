@@ -13,7 +13,7 @@ from passes.ir.expr import Expr, Var
 from passes.ir.intrinsics import intrinsic
 from passes.ir.node import IRError, postorder
 
-X = Var("x", 0, F32)
+X, Y = Var("x", 0, F32), Var("y", 1, F32)
 INF, NAN = np.float32(np.inf), np.float32(np.nan)
 
 _OPERATIONS = {
@@ -23,6 +23,10 @@ _OPERATIONS = {
     expr.Div: np.divide,
     expr.Lt: np.less,
     expr.Le: np.less_equal,
+    expr.Eq: np.equal,
+    expr.Ne: np.not_equal,
+    expr.And: np.logical_and,
+    expr.Or: np.logical_or,
     expr.BitAnd: np.bitwise_and,
     expr.BitOr: np.bitwise_or,
     expr.BitXor: np.bitwise_xor,
@@ -33,11 +37,13 @@ _OPERATIONS = {
 }
 
 
-def evaluated(e: Expr, x):
-    """The value of `e` for many x at once, every node in its own type."""
-    values = {}
+def evaluated(e: Expr, x, y=None):
+    """The value of `e` for many x (and y) at once, every node in its own type."""
+    values = {Y: y}
     with np.errstate(all="ignore"):
         for node in postorder(e):
+            if node is Y:
+                continue
             of = [values[child] for child in node.children]
             match node:
                 case Var():
@@ -48,6 +54,8 @@ def evaluated(e: Expr, x):
                     found = intrinsic(name).meaning(*of)
                 case expr.Select():
                     found = np.where(*of)
+                case expr.Not():
+                    found = np.logical_not(*of)
                 case expr.Cast(_, dtype):
                     found = of[0].astype(dtype.numpy)
                 case expr.Reinterpret(_, dtype):
@@ -61,7 +69,8 @@ def evaluated(e: Expr, x):
 
 
 def own(name, x):
-    found = evaluated(expand(name, (X,)), np.asarray(x, np.float32))
+    arguments = (X, X) if name == "pow" else (X,)
+    found = evaluated(expand(name, arguments), np.asarray(x, np.float32))
     assert found.dtype == np.float32
     return found
 
@@ -142,6 +151,46 @@ def test_relative_error_near_the_zeros(name):
     assert error.max() <= 2.0
 
 
+def powers(x, y):
+    found = evaluated(expand("pow", (X, Y)), *[np.asarray(v, np.float32) for v in (x, y)])
+    assert found.dtype == np.float32
+    return found
+
+
+def test_error_of_powers_in_units_in_the_last_place():
+    rng = np.random.default_rng(5)
+    x = np.exp(rng.uniform(-80, 80, 60_000)).astype(np.float32)
+    y = (rng.uniform(-87, 88, x.size) / np.log(x.astype(np.float64))).astype(np.float32)
+    near = rng.uniform(0.5, 2, x.size).astype(np.float32)
+    far = rng.uniform(-120, 120, x.size).astype(np.float32)
+    for a, b in ((x, y), (near, far), (near, y[::-1])):
+        with np.errstate(over="ignore"):
+            exact = np.power(a.astype(np.float64), b.astype(np.float64))
+        normal = (exact > 1.2e-38) & (exact < 3.4e38)
+        error = units(powers(a, b)[normal], exact[normal])
+        assert error.max() <= 1.2, f"{error.max():.3f} at {a[normal][error.argmax()]!r}"
+
+
+def test_powers_of_special_values():
+    values = [0.0, -0.0, 1, -1, INF, -INF, NAN, 2, -2, 0.5, -0.5, 3, -3, 1e30, -1e30, 2.5, -2.5]
+    x, y = (v.ravel() for v in np.meshgrid(*[np.array(values, np.float32)] * 2))
+    with np.errstate(all="ignore"):
+        wanted = np.power(x.astype(np.float64), y.astype(np.float64)).astype(np.float32)
+    found = powers(x, y)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    np.testing.assert_array_equal(
+        np.signbit(found)[~np.isnan(wanted)], np.signbit(wanted)[~np.isnan(wanted)]
+    )
+    np.testing.assert_allclose(found, wanted, rtol=2e-7)
+
+
+def test_powers_of_integers_are_as_good_as_products():
+    x = np.arange(-40, 41, dtype=np.float32)
+    for y in (0, 1, 2, 3, 4, -1, -2, -3):
+        exact = np.power(np.where(x == 0, 1, x).astype(np.float64), y)
+        assert units(powers(np.where(x == 0, 1, x), np.full_like(x, y)), exact).max() <= 1.0
+
+
 SPECIAL = np.array([INF, -INF, NAN, 0.0, -0.0], np.float32)
 
 
@@ -186,12 +235,12 @@ def test_tails_are_exact_and_monotone():
 @pytest.mark.parametrize("name", sorted(EXPANDED))
 def test_vectors_are_expanded_like_scalars(name):
     lanes = expr.Broadcast(X, 16)
-    whole = expand(name, (lanes,))
+    whole = expand(name, (lanes, lanes) if name == "pow" else (lanes,))
     assert whole.dtype == F32.with_lanes(16)
     x = samples(-5, 5, 200)
     np.testing.assert_array_equal(evaluated(whole, x), own(name, x))
     calls = {node.name for node in postorder(whole) if isinstance(node, expr.Call)}
-    assert calls <= {"fma", "abs", "sqrt"}
+    assert calls <= {"fma", "abs", "sqrt", "floor"}
 
 
 @pytest.mark.parametrize("kind", [F16, BF16])

@@ -33,7 +33,7 @@ def test_types_are_deduced_and_checked():
             call(name, *args)
     with pytest.raises(IRError, match="'fma' takes 3 arguments, not 1"):
         call("fma", x)
-    with pytest.raises(IRError, match="unknown function 'gamma'; known: abs, cos"):
+    with pytest.raises(IRError, match=r"unknown function 'gamma'; known: abs, .*cos"):
         intrinsic("gamma")
 
 

@@ -370,3 +370,222 @@ def test_deep_expressions():
     for term in range(count):
         wanted = wanted * np.int32(3) + np.int32(term)
     assert (found == wanted).all()
+
+
+COLLATZ = """
+def collatz(x: i32[n], y: i32[n], *, n: dim[1, 9]):
+    for i in range(n):
+        y[i] = i32(0)
+        while not x[i] == i32(1):
+            x[i] = select(x[i]%i32(2) == i32(0), x[i]//i32(2), x[i]*i32(3) + i32(1))
+            y[i] = y[i] + i32(1)
+"""
+
+
+def test_while():
+    _, y = run(COLLATZ, {"n": 3}, np.array([27, 1, 6], np.int32), np.zeros(3, np.int32))
+    assert y.tolist() == [111, 0, 8]
+
+
+def test_while_around_barriers_and_launches():
+    text = """
+@kernel(kind="host")
+def main(x: f32[n], at: i32[1], *, n: dim[1, 9]):
+    while at[0] < i32(3):
+        launch("double", [n], [x])
+        barrier()
+        launch("count", [], [at])
+        barrier()
+"""
+    double = "def double(x: f32[n], *, n: dim[1, 9]):\n    for i in parallel(n):\n        x[i] = x[i] + x[i]\n"  # noqa: E501
+    count = "def count(at: i32[1]):\n    if thread_id() == 0:\n        at[0] = at[0] + i32(1)\n"
+    x = floats(7)
+    before = x.copy()
+    run(text, {"n": 7}, x, np.zeros(1, np.int32), kernels=[double, count], threads=2)
+    assert (x == 8 * before).all()
+
+
+ARGMAX = """
+def argmax(x: f32[n, m], best: f32[n], at: i32[n], *, n: dim[1, 9], m: dim[1, 9]):
+    @combiner(f32("-inf"), i32(9))
+    def first(a: f32, i: i32, b: f32, j: i32):
+        return max(a, b), select(b < a or a == b and i < j, i, j)
+    for i in KIND(n):
+        for k in range(m):
+            with block("best"):
+                v = spatial(n, i)
+                w = reduce(m, k)
+                with init():
+                    best[v] = f32("-inf")
+                    at[v] = i32(9)
+                best[v], at[v] = first(best[v], at[v], x[v, w], cast(w, i32))
+"""
+
+
+@pytest.mark.parametrize("kind", ["range", "parallel", "thread.x"])
+def test_updates_of_tuples_happen_at_once(kind):
+    x = RANDOM.integers(0, 4, (5, 7)).astype(np.float32)
+    outputs = np.zeros(5, np.float32), np.zeros(5, np.int32)
+    _, best, at = run(ARGMAX.replace("KIND", kind), {"n": 5, "m": 7}, x, *outputs)
+    assert (best == x.max(1)).all() and (at == x.argmax(1)).all()
+
+
+def test_an_update_reads_all_before_it_stores():
+    text = """
+def swap(x: i32[4]):
+    @combiner(i32(0), i32(0))
+    def crossed(a: i32, b: i32, c: i32, d: i32):
+        return b + c, a + d
+    x[0], x[1] = crossed(x[0], x[1], x[1], x[2])
+"""
+    (x,) = run(text, {}, np.array([1, 10, 100, 1000], np.int32))
+    assert x.tolist() == [20, 101, 100, 1000]
+
+
+def test_views_are_of_views_and_of_single_elements():
+    text = """
+def f(x: f32[n, 6, 4], y: f32[n, 3, 2], *, n: dim[1, 9]):
+    for i in range(n):
+        with block("part"):
+            v = spatial(n, i)
+            slab = view(x[v, 1:+4, 0:+4])
+            part = view(slab[1:+3, 2:+2])
+            out = view(y[v:+1, 0:+3, 0:+2])
+            one = view(x[v, 0, 0])
+            for j in range(3):
+                for k in range(2):
+                    out[0, j, k] = part[j, k] + one[()]
+            out[0, 2, ramp(0, 1, 2)] = part[0, ramp(1, -1, 2)]
+"""
+    x = floats(3, 6, 4)
+    _, y = run(text, {"n": 3}, x, np.zeros((3, 3, 2), np.float32))
+    assert (y[:, :2] == (x[:, 2:5, 2:] + x[:, :1, :1])[:, :2]).all()
+    assert (y[:, 2] == x[:, 2, :1:-1]).all()
+
+
+def test_races_are_found_through_views():
+    text = """
+def f(y: f32[8]):
+    for i in parallel(3):
+        with block("pair"):
+            v = spatial(3, i)
+            pair = view(y[v*STEP:+2])
+            pair[0] = f32(0.0)
+            pair[1] = f32(1.0)
+"""
+    run(text.replace("STEP", "2"), {}, np.zeros(8, np.float32), check_races=True)
+    with pytest.raises(ExecutionError, match="at the same time"):
+        run(text.replace("STEP", "1"), {}, np.zeros(8, np.float32), check_races=True)
+
+
+def test_opaque_iterators_run_in_the_order_of_the_loops():
+    text = """
+def f(y: i32[1], x: i32[4]):
+    for i in range(4):
+        with block("last"):
+            v = opaque(4, i)
+            y[0] = y[0]*i32(10) + x[3 - v]
+"""
+    y, _ = run(text, {}, np.zeros(1, np.int32), np.arange(4, dtype=np.int32))
+    assert y[0] == 3210
+
+
+PIPELINE = """
+def pipe(x: f32[8, 4], y: f32[8, 4]):
+    s = alloc(f32[2, 4], scope="shared")
+    with async_group("q"):
+        for j in thread.x(4):
+            s[0, j] = x[0, j]
+    for i in range(8):
+        if i < 7:
+            with async_group("q"):
+                for j in thread.x(4):
+                    s[(i + 1)%2, j] = x[i + 1, j]
+        async_wait("q", WAIT, [s])
+        BEFORE
+        for j in thread.x(4):
+            y[i, j] = s[i%2, j]*f32(2.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("wait", "before", "missing"),
+    [
+        ("0", "pass", 0),
+        ("select(i < 7, 1, 0)", "pass", 0),
+        ("1", "pass", 4),  # the last row has nothing behind it
+        ("2", "pass", 32),
+        ("9", "pass", 32),
+        ("0", "x[0, 0] = f32(7.0)", 0),
+        ("1", "if i == 2:\n            x[3, 0] = f32(7.0)", 5),
+    ],
+)
+def test_copies_land_at_the_last_moment(wait, before, missing):
+    text = PIPELINE.replace("WAIT", wait).replace("BEFORE", before)
+    x = floats(8, 4)
+    _, y = run(text, {}, x.copy(), np.zeros((8, 4), np.float32), check_races=True)
+    assert np.isnan(y).sum() == missing
+    assert (np.isnan(y) | (y == 2 * x)).all()
+
+
+def test_a_source_that_changes_on_the_way_is_lost():
+    text = """
+def f(x: f32[4], y: f32[4], z: i32[1]):
+    s = alloc(f32[4])
+    t = alloc(i32[1])
+    with async_group("q"):
+        s[ramp(0, 1, 4)] = x[ramp(0, 1, 4)]
+        t[0] = i32(3)
+    y[0] = s[0]
+    z[0] = t[0]
+    x[2] = f32(9.0)
+    async_wait("q", 0, [s, t])
+    y[ramp(1, 1, 3)] = s[ramp(1, 1, 3)]
+"""
+    x = floats(4)
+    x, y, z = run(text, {}, x, np.zeros(4, np.float32), np.zeros(1, np.int32))
+    assert np.isnan(y).all() and z[0] == np.iinfo(np.int32).max
+    _, y, _ = run(text.replace("    x[2] = f32(9.0)\n", ""), {}, x, y, z)
+    assert np.isnan(y[0]) and (y[1:] == x[1:]).all()
+
+
+GRID = """
+def g(x: f32[n, 32], y: f32[n, 32], *, n: dim[1, 9]):
+    s = alloc(f32[32], scope="shared")
+    for b in block.x(n):
+        for t in thread.x(32):
+            s[t] = x[b, t]
+        barrier()
+        for t in thread.x(32):
+            AT
+"""
+
+
+def test_thread_blocks():
+    x = floats(3, 32)
+    text = GRID.replace("AT", "y[b, t] = s[31 - t]")
+    _, y = run(text, {"n": 3}, x, np.zeros_like(x), check_races=True)
+    assert (y == x[:, ::-1]).all()
+    _, y = run(text, {"n": 3}, x, np.zeros_like(x), threads=2)
+    assert (y == x[:, ::-1]).all()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s[t] = s[31 - t]",  # threads of a block
+        "y[b//2, t] = s[t]",  # blocks
+    ],
+)
+def test_races_of_thread_blocks_are_found(body):
+    x = floats(3, 32)
+    with pytest.raises(ExecutionError, match="at the same time"):
+        run(GRID.replace("AT", body), {"n": 3}, x, np.zeros_like(x), check_races=True)
+
+
+def test_shared_memory_is_not_kept_from_block_to_block():
+    text = GRID.replace("        for t in thread.x(32):\n            s[t] = x[b, t]\n", "", 1)
+    text = text.replace("        barrier()\n", "        if b == 0:\n            s[0] = x[0, 0]\n")
+    x = floats(3, 32)
+    with pytest.raises(ExecutionError, match="read before anything is stored there"):
+        run(text.replace("AT", "y[b, t] = s[0]"), {"n": 3}, x, np.zeros_like(x), check_races=True)

@@ -23,6 +23,19 @@ KINDS = {
     "quantise_blocks 32": "reduction", "quantise_blocks 64": "reduction",
     "matmul F32": "contraction", "matmul Q4_1": "contraction", "matmul_q Q4_K 32": "contraction",
     "attention 1x8": "opaque",
+    **{
+        f"contract {equation}": "contraction"
+        for equation in ("nk,km->nm", "bik,bkj->bij", "bnhk,bmhk->bhnm")
+    },
+    **{
+        f"conv{form}": "contraction"
+        for form in ("", " padded", " groups", " groups first", " depthwise", " 1x1", " bytes")
+    },
+    "capsule_conv": "contraction", "conv_transposed 4 / 2 - 1 + 0": "contraction",
+    "conv_transposed 3 / 2 - 1 + 1": "contraction", "relu": "elementwise",
+    "max_pool": "reduction", "avg_pool": "reduction", "argmax": "reduction",
+    "layer_norm": "reduction", "group_norm": "reduction", "l2_norm": "reduction",
+    "scatter_add": "opaque",
 }  # fmt: skip
 
 
@@ -48,3 +61,13 @@ def test_a_scatter_that_may_collide_is_opaque() -> None:
     with b.loop("i", n) as i, b.block("y", spatial=[(n, i)]) as (v,):
         b.store(y, (v // 2,), load(x, v))
     assert kind(b.function()) == "opaque"
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_iterators_may_share_an_axis_as_digits_share_a_number(step: int) -> None:
+    n = Dim("n", 1, 9)
+    b = LoopBuilder("digits", dims=(n,))
+    x, y = b.param("x", (n, 3), F32), b.param("y", (n * 3,), F32)
+    with b.loop("i", n) as i, b.loop("j", 3) as j, b.block("y", [(n, i), (3, j)]) as (v, w):
+        b.store(y, (v * step + w,), load(x, v, w))
+    assert kind(b.function()) == ("injective" if step == 3 else "opaque")

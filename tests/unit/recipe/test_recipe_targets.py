@@ -9,7 +9,7 @@ import pytest
 from pipeline.recipe import HostCpu, RecipeError, load_recipe, resolve_levels
 from pipeline.recipe.diagnostics import Report
 from pipeline.recipe.native import _flags_of_llvm, detect_host, flags_of
-from pipeline.recipe.target import X86_FEATURES, load_level
+from pipeline.recipe.target import X86_FEATURES, level_names, load_level
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "recipes" / "llama-cpu.yaml"
@@ -107,6 +107,8 @@ LEVEL = (ROOT / "configs" / "targets" / "x86-64-v4-vnni.yaml").read_text()
         ),
         ("vector_bits: 512", "vectorbits: 512", "did you mean `vector_bits`?"),
         ("cpu: x86-64-v4\n", "cpu: znver9\n", "`cpu` must be `x86-64`, `x86-64-v2`"),
+        ("dot4_u8_i8, ", "dot4_u8_u8, ", "did you mean `dot4_u8_i8`?"),
+        ("dot4_u8_i8, ", "dot2_bf16, ", "intrinsic `dot2_bf16` needs more than `features` and"),
     ],
 )
 def test_wrong_level_files(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -119,3 +121,13 @@ def test_wrong_level_files(tmp_path: Path, old: str, new: str, message: str) -> 
     with pytest.raises(RecipeError) as caught:
         report.raise_errors()
     assert message in str(caught.value)
+
+
+def test_levels_name_the_intrinsics_that_their_features_give() -> None:
+    for name in level_names(ROOT):
+        level = load_level(name, ROOT, Report())
+        assert level is not None and level.intrinsics is not None
+        everything = level.model_copy(update={"intrinsics": None})
+        assert level.facts()["intrinsics"] == everything.facts()["intrinsics"]
+    assert "dot2_bf16_x16" in native(V4 + " avx512_vnni avx512_bf16")["intrinsics"]  # type: ignore[operator]
+    assert "dot2_bf16_x16" not in native(V4 + " avx512_vnni")["intrinsics"]  # type: ignore[operator]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from random import Random
 
 from passes.ir.dtypes import I32
-from passes.ir.expr import Expr, Var, index, maximum, minimum
+from passes.ir.expr import Const, Expr, Select, Var, const, index, maximum, minimum
 from passes.ir.loop.builder import LoopBuilder, load
-from passes.ir.loop.nodes import Buffer, For, Function, Seq
+from passes.ir.loop.nodes import Block, Buffer, For, Function, Seq
+from passes.ir.node import postorder
+from passes.schedule.sampling import PartitionedTile, PerfectTile
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import blocks_in, get_block, loaded, statements, written
+from passes.schedule.tree import blocks_in, get_block, get_loop, loaded, statements, written
 from tests.unit.schedule.programs import N
 
 
@@ -25,12 +28,61 @@ def random_program(r: Random) -> Function:
     made: list[Buffer] = [b.local(name, (N, 6), I32) for name in ("s", "t", "u")]
     for number in range(r.randint(1, 4)):
         target = made.pop(0) if made and r.random() < 0.5 else None
-        _nest(r, b, pool, target, number)
+        kind = r.choice(["plain"] * 6 + ["tuple", "while", "copies"])
+        if kind == "tuple" and target is not None:
+            _tuple(r, b, pool, target, number)
+        elif kind == "while":
+            _again(r, b, pool, target, number)
+        elif kind == "copies" and target is not None:
+            _copies(r, b, pool, target, number)
+        else:
+            _nest(r, b, pool, target, number)
         if target is not None:
             pool.append(target)
     if r.random() < 0.8:
         b.map(pool[0], lambda i, j: load(pool[-1], i, j) + load(pool[0], i, j), label="last")
     return b.function()
+
+
+def _tuple(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer, n: int) -> None:
+    """The target and a buffer of the pool, reduced as a tuple."""
+    combiner = b.combiner(
+        "pairs", [const(0, I32)] * 2, lambda a, c: [a[0] + c[0], a[1] + c[1] + a[0] * c[0]]
+    )
+    others = list(pool)
+    second = others.pop(r.randrange(len(others)))
+    targets = r.choice([(target, second), (second, target)])
+
+    def values(u: Var, v: Var, w: Var) -> list[Expr]:
+        return [_value(r, others, u, v) + load(r.choice(others), u, w), _value(r, others, u, w)]
+
+    b.reduce_tuple(targets, [r.choice([1, 4, 6])], values, combiner, f"pair_{'abcdef'[n]}")
+
+
+def _again(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer | None, n: int) -> None:
+    """A nest that runs a few times, counted in memory."""
+    left = b.local("left", (1,), I32)
+    b.store(left, (0,), r.randint(0, 3))
+    with b.loop_while(load(left, 0) > 0):
+        _nest(r, b, pool, target, n)
+        b.store(left, (0,), load(left, 0) - 1)
+    if target is not None:  # the loop may not have run
+        b.map(target, lambda i, j: 7, label=f"sure_{'abcdef'[n]}")
+
+
+def _copies(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer, n: int) -> None:
+    """The target filled by asynchronous copies through views, with or without other work before
+    they land."""
+    queue = f"q{n}"
+    with b.async_group(queue), b.loop("i", N) as i, b.loop("j", 6) as j:
+        copied = b.block(f"copy_{'abcdef'[n]}", [(N, i), (6, j)])
+        with copied as (u, v):
+            row = b.view(target, (u, 0), (None, 6))
+            b.store(row, (v,), _value(r, pool, u, v))
+    if r.random() < 0.5:
+        beside = b.local("beside", (N, 6), I32)
+        b.map(beside, lambda i, j: _value(r, pool, i, j), label=f"beside_{'abcdef'[n]}")
+    b.async_wait(queue, 0, [target])
 
 
 def _nest(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer | None, n: int) -> None:
@@ -83,13 +135,20 @@ def random_move(r: Random, s: Schedule) -> str:
     loops = [x for x in statements(s.function) if isinstance(x, For)]
     labels = [block.label for block in blocks_in(s.function.body)]
     allocs = [f"{buffer.name}{buffer.ordinal}" for buffer in s.function.allocs] or ["none"]
-    scopes = ("global", "local", "register")
-    label, loop = r.choice(labels), r.choice(loops).var
+    label = r.choice(labels)
+    buffers = _touched(s, label) or allocs
+    scopes = ("global", "local", "register", "shared")
+    loop = r.choice(loops).var
     around = s.loops(label) or [loop]
     own = r.choice(around)
     match r.choice(_MOVES):
         case "split":
             s.split(loop, r.choice([1, 2, 3, 4]))
+        case "split_in_parts":
+            factors = r.choice([(None, 2, 3), (2, None), (2, None, 2), (3, 2), (1, None, 4)])
+            s.split(loop, r.choice([factors, (None, N // 2 + 1), (8, 8)]), r.random() < 0.7)
+        case "add_unit_loop":
+            s.add_unit_loop(r.choice([label, loop]))
         case "fuse":
             pair = next((k for k in loops if k.var is own), loops[0])
             s.fuse(own, pair.body.var if isinstance(pair.body, For) else loop)
@@ -101,27 +160,75 @@ def random_move(r: Random, s: Schedule) -> str:
             s.vectorize(loop)
         case "unroll":
             s.unroll(loop)
+        case "bind":
+            s.bind(loop, r.choice(["block.x", "thread.x", "thread.y"]))
         case "merge":
             s.merge(*_neighbours(r, s, loop))
+        case "cache_read":
+            s.cache_read(label, r.choice(buffers), r.choice(scopes))
         case "cache_write":
             s.cache_write(label, r.choice(scopes))
+        case "cache_index":
+            s.cache_index(label, r.choice(buffers), r.choice(scopes))
+        case "reindex":
+            s.reindex(label, r.choice(buffers), r.choice(["read", "write"]))
+        case "reindex_cache_write":
+            s.reindex_cache_write(label, r.choice(scopes), r.choice([None, _turned, _tiled]))
         case "set_scope":
             s.set_scope(r.choice(allocs), r.choice(scopes))
         case "compute_at":
             s.compute_at(label, _near_reader(r, s, label, loop))
         case "compute_inline":
             s.compute_inline(label)
+        case "reverse_compute_at":
+            s.reverse_compute_at(label, _near_writer(r, s, label, loop))
+        case "reverse_compute_inline":
+            s.reverse_compute_inline(label)
+        case "fuse_reduction_epilogue":
+            s.fuse_reduction_epilogue(_writer(r, s, label), label)
+        case "decompose_padding":
+            choosing = [b.label for b in blocks_in(s.function.body) if _chooses(b)] or [label]
+            padding = r.choice(choosing)
+            s.decompose_padding(padding, r.choice(s.loops(padding) or [loop]))
+        case "pad_einsum":
+            count = len(get_block(s.function, label, "test").iters)
+            s.pad_einsum(label, r.choices([1, 2, 4, 5], k=count))
+        case "rolling_buffer":
+            _roll(r, s, label, loop)
+        case "place":
+            s.place(label, s.sample_compute_location(label))
+        case "sample_tile":
+            _tile(r, s, loop)
+        case "sample_number":
+            chosen = r.randrange(3)
+            at_once(s, lambda t: t.split(loop, t.sample_categorical([2, 3, 4], choice=chosen)))
+        case "software_pipeline":
+            s.software_pipeline(*_pipeline(r, loops))
         case "decompose_reduction":
             s.decompose_reduction(label, own)
         case "rfactor":
             s.rfactor(label, own, r.choice(scopes))
         case "reindex_cache_read":
-            s.reindex_cache_read(label, r.randint(0, 2), r.choice(scopes))
+            what = r.choice([r.randint(0, 2), r.choice(buffers)])
+            layout = r.choice([None, _turned, _tiled])
+            s.reindex_cache_read(label, what, r.choice(scopes), layout)
+        case "blockize":
+            s.blockize(own)
         case "tensorize":
-            s.tensorize(own, "dot4_u8_i8")
+            s.tensorize(r.choice([own, own, label]), r.choice(["dot4_u8_i8", "dot4_u8_i8_x8"]))
+        case "split_and_tensorize":
+            at_once(s, lambda t: t.tensorize(t.split(own, 4)[1], "dot4_u8_i8"))
         case "transform_layout":
             layout = r.choice([_turned, _tiled])
-            s.transform_layout(r.choice(allocs), layout)
+            s.transform_layout(r.choice(allocs), layout, r.choice([None, 0, -7]))
+        case "storage_align":
+            s.storage_align(r.choice(allocs), r.randint(0, 2), r.choice([4, 5]), r.randint(0, 4))
+        case "transform_block_layout":
+            s.transform_block_layout(label, r.choice([_turned, _tiled, _folded]))
+        case "annotate":
+            s.annotate(r.choice([label, loop]), "note", r.choice([1, "two", 0.5, True]))
+        case "unannotate":
+            s.unannotate(r.choice([label, loop]), "note")
         case "loop_partition":
             first = [x.var for x in loops if x.extent is loops[0].extent]
             group = r.sample(first, r.randint(1, min(3, len(first))))
@@ -130,11 +237,69 @@ def random_move(r: Random, s: Schedule) -> str:
 
 
 _MOVES = (
-    "split", "split", "fuse", "reorder", "reorder", "parallel", "vectorize", "unroll", "merge",
-    "merge", "cache_write", "set_scope", "compute_at", "compute_at", "compute_at",
+    "bind", "split", "split", "fuse", "reorder", "reorder", "parallel", "vectorize", "unroll",
+    "merge", "merge", "cache_write", "set_scope", "compute_at", "compute_at", "compute_at",
     "compute_inline", "decompose_reduction", "decompose_reduction", "rfactor",
-    "reindex_cache_read", "tensorize", "transform_layout", "loop_partition",
+    "reindex_cache_read", "blockize", "tensorize", "transform_layout", "loop_partition",
+    "split_in_parts",
+    "add_unit_loop", "cache_read", "cache_read", "cache_index", "reindex", "reindex",
+    "reindex_cache_write", "storage_align", "transform_block_layout", "transform_block_layout",
+    "annotate", "unannotate", "reverse_compute_at", "reverse_compute_at", "reverse_compute_inline",
+    "reverse_compute_inline", "fuse_reduction_epilogue", "fuse_reduction_epilogue",
+    "decompose_padding", "pad_einsum", "rolling_buffer", "rolling_buffer", "software_pipeline",
+    "place", "sample_tile", "sample_number", "split_and_tensorize",
 )  # fmt: skip
+
+
+def at_once(s: Schedule, steps: Callable[[Schedule], object]) -> None:
+    """All the steps, or none of them if one is refused."""
+    steps(s.at(len(s.trace)))
+    steps(s)
+
+
+def _roll(r: Random, s: Schedule, label: str, loop: Var) -> None:
+    at, axis = _near_reader(r, s, label, loop), r.randint(0, 1)
+
+    def steps(t: Schedule) -> None:
+        if at not in t.loops(label):
+            t.compute_at(label, at)
+        t.rolling_buffer(label, axis)
+
+    at_once(s, steps)
+
+
+def _tile(r: Random, s: Schedule, loop: Var) -> None:
+    """A loop cut by factors that are drawn, two or three."""
+    parts = r.randint(2, 3)
+
+    extent = get_loop(s.function, loop, "test").extent
+    number = int(extent.value) if isinstance(extent, Const) else None
+    if r.random() < 0.5:
+        perfect = PerfectTile(number, parts, 4, 64).draw(r)
+        at_once(s, lambda t: t.split(loop, t.sample_perfect_tile(loop, parts, 4, perfect)))
+    else:
+        inner = 2 if number is None or number % 2 == 0 else 1
+        cut = PartitionedTile(number, parts, 1, inner, 64).draw(r)
+        at_once(s, lambda t: t.split(loop, t.sample_partitioned_tile(loop, parts, 1, inner, cut)))
+
+
+def _chooses(block: Block) -> bool:
+    return any(isinstance(n, Select) for n in postorder(block.body))
+
+
+def _writer(r: Random, s: Schedule, label: str) -> str:
+    """A block that stores what the block reads, if there is one."""
+    block = get_block(s.function, label, "test")
+    writers = [
+        b.label for b in blocks_in(s.function.body) if b is not block and written(b) & loaded(block)
+    ]
+    return r.choice(writers or [label])
+
+
+def _touched(s: Schedule, label: str) -> list[str]:
+    """The buffers that a block speaks of."""
+    block = get_block(s.function, label, "test")
+    return sorted(f"{b.name}{b.ordinal}" for b in loaded(block) | written(block))
 
 
 def _turned(i: list[Expr]) -> list[Expr]:
@@ -142,7 +307,12 @@ def _turned(i: list[Expr]) -> list[Expr]:
 
 
 def _tiled(i: list[Expr]) -> list[Expr]:
-    return [i[-1] // 4, *i[:-1], i[-1] % 4]
+    return [i[-1] // 4, *i[:-1], i[-1] % 4] if i else []
+
+
+def _folded(i: list[Expr]) -> list[Expr]:
+    whole = i[0] * 6 + i[1] if len(i) > 1 else index(0)
+    return [whole // 4, whole % 4, *i[2:]]
 
 
 def _neighbours(r: Random, s: Schedule, loop: Var) -> tuple[Var, Var]:
@@ -165,3 +335,24 @@ def _near_reader(r: Random, s: Schedule, label: str, loop: Var) -> Var:
     ]
     around = s.loops(r.choice(readers)) if readers else []
     return r.choice(around) if around else loop
+
+
+def _near_writer(r: Random, s: Schedule, label: str, loop: Var) -> Var:
+    """A loop around a block that stores what the block reads, if there is one."""
+    block = get_block(s.function, label, "test")
+    writers = [
+        b.label for b in blocks_in(s.function.body) if b is not block and written(b) & loaded(block)
+    ]
+    around = s.loops(r.choice(writers)) if writers else []
+    return r.choice(around) if around else loop
+
+
+def _pipeline(r: Random, loops: list[For]) -> tuple[Var, list[int], list[int], list[int]]:
+    """Stages and order for a loop, one of several statements if there is one."""
+    several = [x for x in loops if isinstance(x.body, Seq)] or loops
+    loop = r.choice(several)
+    count = len(loop.body.stmts) if isinstance(loop.body, Seq) else 1
+    stages = r.choices([0, 1, 2], k=count)
+    stages = sorted(stages) if r.random() < 0.8 else stages
+    order = list(range(count)) if r.random() < 0.6 else r.sample(range(count), count)
+    return loop.var, [s - min(stages) for s in stages], order, r.choice([[], [], [0]])

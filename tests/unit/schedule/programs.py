@@ -7,7 +7,21 @@ from numpy.typing import NDArray
 
 from passes.ir.arith import dims_of, simplify, substitute
 from passes.ir.dtypes import F32, I8, I32, INDEX, U8
-from passes.ir.expr import Call, Const, Dim, Expr, Select, cast, const
+from passes.ir.expr import (
+    And,
+    Call,
+    Const,
+    Dim,
+    Expr,
+    Max,
+    Select,
+    Var,
+    cast,
+    const,
+    index,
+    maximum,
+    minimum,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.interpret import interpret
 from passes.ir.loop.nodes import Function
@@ -204,6 +218,23 @@ def append(capacity: int = 80) -> Function:
     return b.function()
 
 
+def window(taps: int = 3, columns: int = 6) -> Function:
+    """relu of a convolution along padded rows: windows that slide over what is computed first."""
+    b = LoopBuilder("window", dims=(N,))
+    x, w = b.param("x", (N, columns), F32), b.param("w", (taps,), F32)
+    y = b.param("y", (N, columns), F32)
+    p, c = b.local("p", (N + taps - 1, columns), F32), b.local("c", (N, columns), F32)
+
+    def padded(i: Var, j: Var) -> Expr:
+        inside = And(index(1) <= i, i < N + 1)
+        return Select(inside, load(x, minimum(maximum(i - 1, 0), N - 1), j), const(0, F32))
+
+    b.map(p, padded, label="pad")
+    b.reduce(c, (taps,), lambda i, j, k: load(p, i + k, j) * load(w, k), label="conv")
+    b.map(y, lambda i, j: Max(load(c, i, j), const(0, F32)), label="relu")
+    return b.function()
+
+
 ALL = (
-    matmul, rowsum, chain, softmax, quantise, dots, gather, stream, triangle, append,
+    matmul, rowsum, chain, softmax, quantise, dots, gather, stream, triangle, append, window,
 )  # fmt: skip

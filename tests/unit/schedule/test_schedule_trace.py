@@ -1,9 +1,18 @@
-"""Traces: printed as Python, replayed to the identical program."""
+"""Traces: printed as Python and JSON, replayed to the identical program or with other decisions."""
 
 from __future__ import annotations
 
-from passes.schedule.schedule import Schedule, replay
-from tests.unit.schedule.programs import assert_same_meaning, matmul
+from random import Random
+
+import pytest
+
+from passes.ir.loop.nodes import Function
+from passes.ir.node import IRError
+from passes.schedule.replay import Replayer, replay
+from passes.schedule.schedule import Schedule
+from passes.schedule.trace import Trace
+from passes.schedule.tree import ScheduleError, get_loop
+from tests.unit.schedule.programs import N, assert_same_meaning, chain, matmul
 
 
 def tiled() -> Schedule:
@@ -30,13 +39,54 @@ def tiled() -> Schedule:
     return s
 
 
+def open_tiles(choices: tuple[int, int, int], function: Function | None = None) -> Schedule:
+    """Tiles that are decided: rows of a tile, factors of the columns, where the product goes."""
+    s = Schedule(matmul() if function is None else function)
+    rows, columns, place = choices
+    height = s.sample_categorical([2, 3, 4], choice=rows)
+    i, j = s.loops("out")
+    outer, inner = s.split(i, height)
+    _, width = s.sample_perfect_tile(j, 2, 8, choice=(16 // columns, columns))
+    assert width is not None
+    panel, _ = s.split(j, width)
+    s.reorder(outer, panel, inner)
+    location = s.sample_compute_location("dot", choice=place)
+    s.place("dot", location)
+    s.transform_layout("t", lambda at: (at[0] // (height * 2), at[1], at[0] % (height * 2)))
+    return s
+
+
 TEXT = """\
-i5 = s.loop("i5")
-i11 = s.loop("i11")
-(i5, i11), (i16, i22) = s.loop_partition((i5, i11), s.expr("n//4*4"))
-j12 = s.loop("j12")
+i5, j6, k7 = s.loops("dot")
+i11, j12 = s.loops("out")
+(_, _), (i16, i22) = s.loop_partition((i5, i11), s.expr("n//4*4"))
 j26, j27 = s.split(j12, 8)
 """
+
+OPEN = """\
+choice0 = s.sample_categorical((2, 3, 4), None, choice=1)
+i11, j12 = s.loops("out")
+i15, i16 = s.split(i11, choice0)
+choice1, choice2 = s.sample_perfect_tile(j12, 2, 8, choice=(4, 4))
+j17, j18 = s.split(j12, choice2)
+s.reorder(i15, j17, i16)
+choice3 = s.sample_compute_location("dot", choice=0)
+s.place("dot", choice3)
+s.transform_layout("t", lambda i: (i[0]//(choice0*2), i[1], i[0]%(choice0*2),))
+"""
+
+
+FAILED = """\
+replay of step 3, s.unroll(i11), in 'matmul': unroll of loop i11 in 'matmul': its extent is not a \
+constant
+10 |                     with init():
+11 |                         t4[i8, j9] = f32(0.0)
+12 |                     t4[i8, j9] = t4[i8, j9] + x0[i8, k10]*w1[k10, j9]
+13 |     for i11 in range(n):
+   |     ^^^^^^^^^^^^^^^^^^^^
+14 |         for j15 in range(2):
+15 |             for j16 in range(8):
+16 |                 with block("out"):"""
 
 
 def test_tiled_program_keeps_its_meaning() -> None:
@@ -47,21 +97,104 @@ def test_a_trace_prints_as_python() -> None:
     text = tiled().trace.as_python()
     assert text.startswith(TEXT)
     assert text.endswith('s.set_scope("t4", "register")\ns.parallel(j26)\n')
+    assert open_tiles((1, 4, 0)).trace.as_python() == OPEN
 
 
-def test_printed_python_repeats_the_schedule() -> None:
-    first = tiled()
+@pytest.mark.parametrize("make", [tiled, lambda: open_tiles((2, 8, 1))])
+def test_text_replay_and_json_repeat_the_schedule(make) -> None:
+    first = make()
     again = Schedule(matmul())
     exec(first.trace.as_python(), {"s": again})
     assert again.function is first.function
     assert again.trace == first.trace
-
-
-def test_replay_gives_the_identical_program() -> None:
-    first = tiled()
     again = replay(matmul(), first.trace)
     assert again.function is first.function
     assert again.trace == first.trace
+    read = Trace.from_json(first.trace.as_json(), matmul())
+    assert read == first.trace
+    assert read.as_json() == first.trace.as_json()
+    assert replay(matmul(), read).function is first.function
+
+
+def test_other_decisions_flow_on() -> None:
+    first = open_tiles((0, 2, -1)).trace
+    sampled = [k for k, step in enumerate(first) if step.sampling is not None]
+    for choices in ((1, 8, 0), (2, 4, 1), (2, 1, -1)):
+        rows, columns, place = choices
+        changed = first
+        for step, choice in zip(sampled, (rows, (16 // columns, columns), place), strict=True):
+            changed = changed.decided(step, choice)
+        wanted = open_tiles(choices)
+        made = replay(matmul(), changed)
+        assert made.function is wanted.function
+        assert made.trace == wanted.trace
+        assert_same_meaning(matmul(), made.function, sizes=(1, 7))
+
+
+def test_a_trace_fits_other_functions() -> None:
+    first = tiled().trace
+    other = matmul(columns=24, inner=5)
+    assert_same_meaning(other, replay(other, first).function, sizes=(1, 7))
+
+
+def test_choices_that_are_none_are_made_again() -> None:
+    first = open_tiles((0, 8, 1)).trace
+    other = matmul(columns=12)
+    with pytest.raises(ScheduleError, match=r"replay of step 4, s\.sample_perfect_tile\(j12, 2, 8"):
+        replay(other, first)
+    made = replay(other, first, decide=lambda sampling: sampling.draw(Random(7)))
+    assert made.trace.steps[0].choice == 0
+    assert_same_meaning(other, made.function, sizes=(1, 7))
+
+
+def test_replay_begins_at_the_first_step_that_differs() -> None:
+    replayer = Replayer(matmul())
+    first = tiled()
+    assert replayer.replay(first.trace).function is first.function
+    applied = replayer.applied
+    assert replayer.replay(first.trace).function is first.function
+    assert replayer.applied == applied
+    steps = list(first.trace)
+    wider = replayer.replay(Trace([*steps[:-2], *steps[-1:]]))
+    assert replayer.applied == applied + 1
+    assert wider.function is not first.function
+
+
+def test_a_schedule_as_it_was() -> None:
+    s = open_tiles((1, 4, 0))
+    early = s.at(3)
+    assert len(early.trace) == 3
+    assert early.function is s.at(4).function is not s.function
+    early.unroll(early.loops("out")[1])
+    assert len(s.at(3).trace) == 3
+    assert s.at(len(s.trace)).function is s.function
+
+
+def test_decided_numbers_are_ints_that_stay_symbolic_in_expressions() -> None:
+    s = Schedule(matmul())
+    height = s.sample_categorical([4], choice=0)
+    assert height == 4
+    assert (height + 1) * 2 == 10
+    assert s.expr("n//h*h", h=height) is N // height * height
+    (i, _, _), (i_out, _) = s.loops("dot"), s.loops("out")
+    (head, _), _ = s.loop_partition([i, i_out], N // height * height)
+    assert get_loop(s.function, head, "test").extent is N // 4 * 4
+    assert 's.expr("n//choice0*choice0", choice0=choice0)' in s.trace.as_python()
+
+
+def test_drawn_decisions_are_those_of_a_seed() -> None:
+    def drawn(seed: int) -> Schedule:
+        s = Schedule(chain(48), decide=lambda sampling: sampling.draw(Random(seed)))
+        (i,) = s.loops("second")
+        parts = s.sample_perfect_tile(i, 3, 4)
+        s.split(i, parts)
+        s.place("first", s.sample_compute_location("first"))
+        return s
+
+    assert drawn(3).function is drawn(3).function
+    assert len({drawn(seed).function for seed in range(12)}) > 4
+    for seed in range(4):
+        assert_same_meaning(chain(48), drawn(seed).function)
 
 
 def test_layouts_are_data() -> None:
@@ -70,3 +203,29 @@ def test_layouts_are_data() -> None:
     wanted = 's.transform_layout("t", lambda i: (i[1]//8, i[0], i[1]%8,))\n'
     assert s.trace.as_python() == wanted
     assert replay(matmul(), s.trace).function is s.function
+
+
+def test_buffers_made_on_the_way_are_asked_for() -> None:
+    s = Schedule(matmul())
+    copy = s.cache_write("out", "local")
+    made = s.buffers("out")[0]
+    s.set_scope(made, "register")
+    lines = s.trace.as_python().splitlines()
+    assert lines[1:] == ['y_c15, t4, r2 = s.buffers("out")', 's.set_scope(y_c15, "register")']
+    assert s.buffers(copy) == ["y3", made]
+
+
+@pytest.mark.parametrize("text", ["{", '[{"args": []}]', '[{"name": "x", "args": [{"odd": 1}]}]'])
+def test_other_texts_are_no_traces(text: str) -> None:
+    with pytest.raises(IRError, match="trace"):
+        Trace.from_json(text, matmul())
+
+
+def test_a_failed_replay_says_all() -> None:
+    s = Schedule(matmul(rows=8))
+    i, j = s.loops("out")
+    s.split(j, 8)
+    s.unroll(i)
+    with pytest.raises(ScheduleError) as error:
+        replay(matmul(), s.trace)
+    assert str(error.value) == FAILED

@@ -1,4 +1,4 @@
-"""contraction: products with a weight matrix, tiled over registers.
+"""cells: products with weights stored in panels of cells, tiled over registers.
 
 for panel of 16 columns, in parallel:
     for tile of rows:                       # then the rows that are left, one by one
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from passes.fuse.panel import ROWS
 from passes.ir.arith import free_vars
-from passes.ir.expr import Cast, Const, Expr, Mul, Var
+from passes.ir.expr import Cast, Const, Expr, FloorDiv, Mul, Var
 from passes.ir.loop.nodes import Block, For, Function, Load, Scope, Store
+from passes.ir.node import postorder
 from passes.schedule.combiner import combiner_of
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block, loaded, written
@@ -55,7 +56,7 @@ def schedule(function: Function, target: Target) -> Schedule | None:
         return None
     loops = own_loops(s, last)
     products = _products(s, last)
-    columns = constant(extent(s, loops[-1]))
+    columns = constant(extent(s, loops[-1])) if loops else None
     if len(loops) != 2 or not products or columns is None or columns % ROWS:
         return None
     integer = products[0].dots is not None
@@ -85,7 +86,7 @@ def _epilogue(s: Schedule) -> str | None:
     if len(ends) != 1:
         return None
     (end,) = ends
-    if reduces(end):
+    if combiner_of(end) is not None and reduces(end):
         return s.cache_write(end.label, "register")
     return end.label if is_map(end) else None
 
@@ -115,13 +116,21 @@ def _weight_factor(block: Block) -> int | None:
     if combiner is None or not isinstance(combiner.value, Mul) or len(combiner.indices) < 2:
         return None
     row, column = combiner.indices[:2]
-    assert isinstance(row, Var) and isinstance(column, Var)
-    used = [free_vars(e) for e in (combiner.value.a, combiner.value.b)]
+    if not isinstance(row, Var) or not isinstance(column, Var):
+        return None
+    factors = (combiner.value.a, combiner.value.b)
+    used = [free_vars(e) for e in factors]
     for weight, activation in ((0, 1), (1, 0)):
         apart = row not in used[weight] and column not in used[activation]
-        if apart and column in used[weight] and row in used[activation]:
+        if apart and row in used[activation] and _in_panels(factors[weight], column):
             return weight
     return None
+
+
+def _in_panels(factor: Expr, column: Var) -> bool:
+    """Whether the factor reads panels of `ROWS` columns."""
+    panels = [n for n in postorder(factor) if isinstance(n, FloorDiv) and n.a is column]
+    return any(isinstance(n.b, Const) and n.b.value == ROWS for n in panels)
 
 
 def _is_dense(s: Schedule, product: Product) -> bool:

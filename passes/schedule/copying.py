@@ -1,0 +1,51 @@
+"""What must hold of asynchronous copies, whatever steps a program has seen."""
+
+from __future__ import annotations
+
+from passes.ir.expr_text import name_of
+from passes.ir.loop.nodes import CONCURRENT, THREAD_AXES, AsyncGroup, AsyncWait, For, Function
+from passes.schedule.tree import blocks_in, loaded, spell, statements, written
+
+
+def objection_to_copies(before: Function, after: Function) -> str | None:
+    """Why the groups of copies of `after` no longer do what those of `before` did; None if they do.
+
+    Their blocks are the same ones, they read nothing that they store to, and waits name all that
+    lands. A queue is used inside one iteration of a concurrent loop, or all outside of it.
+    """
+    whole = statements(after)
+    groups = [s for s in whole if isinstance(s, AsyncGroup)]
+    if not groups:
+        return None
+    grouped = {
+        b.label for s in statements(before) if isinstance(s, AsyncGroup) for b in blocks_in(s)
+    }
+    apart = {block.label for block in blocks_in(before.body)} - grouped
+    for group in groups:
+        joined = sorted(apart & {block.label for block in blocks_in(group)})
+        if joined:
+            return f"block '{joined[0]}' would become part of the copies of '{group.queue}'"
+        again = loaded(group.body) & written(group.body)
+        if again:
+            name = min(name_of(b) for b in again)
+            return f"the copies of '{group.queue}' would read '{name}', which is on its way"
+    for wait in (s for s in whole if isinstance(s, AsyncWait)):
+        landing = [written(group) for group in groups if group.queue == wait.queue]
+        if frozenset(wait.buffers) != frozenset().union(*landing):
+            return f"a wait for the copies of '{wait.queue}' would not name all that lands"
+    for loop in (s for s in whole if isinstance(s, For) and s.kind in CONCURRENT):
+        inside = _queues(loop)
+        shared = {q for q, count in inside.items() if count < _queues(after)[q]}
+        if inside and (shared or loop.kind in THREAD_AXES):
+            queue = min(shared or inside)
+            return f"iterations of {loop.kind} loop {spell(loop.var)} would share queue '{queue}'"
+    return None
+
+
+def _queues(root: For | Function) -> dict[str, int]:
+    """How often each queue is spoken of below a node."""
+    found: dict[str, int] = {}
+    for stmt in statements(root):
+        if isinstance(stmt, AsyncGroup | AsyncWait):
+            found[stmt.queue] = found.get(stmt.queue, 0) + 1
+    return found

@@ -1,0 +1,226 @@
+"""Which schedule a group of sums gets: how their vector factors are read, and by what tiles.
+
+in place    factors paired with the lanes of the other one, or whose panels stay in the caches
+stream      large factors that serve few rows
+inner       factors that lie along the summed axis, and serve few rows
+panels      all others are copied, those of small numbers for instructions that sum several
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from passes.ir.arith import simplify
+from passes.ir.expr import minimum
+from passes.schedule.schedule import Schedule
+from passes.schedule.tree import get_block
+from passes.search.defaults.contraction.dots import Dot, dot_of
+from passes.search.defaults.contraction.extents import Extents, divisor, extents_of
+from passes.search.defaults.contraction.inner import schedule_inner
+from passes.search.defaults.contraction.nests import Axis, Nests, cut
+from passes.search.defaults.contraction.panels import beside, into_panels
+from passes.search.defaults.contraction.roles import Roles
+from passes.search.defaults.contraction.stream import Stream, schedule_stream
+from passes.search.defaults.contraction.tile import MOST_ROWS, Tile, Work, best_tile
+from passes.search.defaults.contraction.tiles import Order, schedule_tiles
+from passes.search.defaults.target import Target
+
+_FEW_ROWS = 256
+"""So many rows use an element of the vector factor often enough to pay for copying it."""
+_STEPS, _FEWEST_STEPS = 64, 16  # along k that a streamed factor's block has
+_NARROW = 3  # vectors that are read at a time of a row streamed past very few rows
+_CHUNKS = 8
+_INNER = 4  # rows and columns of a tile whose lanes run along k: as many streams from memory
+_INNER_ROWS = 32
+_INNER_STEPS = 8  # vectors along k, at least: their lanes are to be summed after that
+
+
+def schedule_group(s: Schedule, nests: Nests, sums: Sequence[Roles], target: Target) -> None:
+    """Schedules sums of products, and the block that ends them, last of the nests."""
+    group = _Group(s, nests, tuple(sums), target, extents_of(s, nests, sums[0]))
+    if group.lies_along_k:
+        group.inner()
+    elif group.dot is not None:
+        group.panels()
+    elif group.stays_near:
+        schedule_tiles(s, nests, 0, group.order, group.tile, target)
+    elif group.can_stream:
+        group.stream()
+    else:
+        group.panels()
+
+
+@dataclass(frozen=True)
+class _Group:
+    s: Schedule
+    nests: Nests
+    sums: tuple[Roles, ...]
+    target: Target
+    extents: Extents
+
+    @cached_property
+    def dot(self) -> Dot | None:
+        """The instruction that does all the sums, if not multiply-adds."""
+        columns = self.extents.columns
+        whole = columns is not None and columns % self.target.lanes == 0 and not self.lies_along_k
+        return self._dot(whole)
+
+    def _dot(self, whole: bool) -> Dot | None:
+        blocks = [get_block(self.s.function, one.label, "choice") for one in self.sums]
+        pairs = zip(blocks, self.sums, strict=True)
+        found = {dot_of(block, one, self.target, whole) for block, one in pairs}
+        return found.pop() if len(found) == 1 else None
+
+    @cached_property
+    def work(self) -> Work:
+        x, even = self.extents, self.dot is not None and self.dot.whole
+        return Work(x.row, x.columns, x.steps, len(self.sums), self.sums[0].paired, even)
+
+    @cached_property
+    def tile(self) -> Tile:
+        return best_tile(self.target, self.work)
+
+    @cached_property
+    def order(self) -> Order:
+        """Small factors stay in the second cache while all columns are done for some rows; of
+        others a panel does while all rows are."""
+        x = self.extents
+        rows = (*x.others, *([] if x.tiled is None else [x.tiled]))
+        columns = (*x.outer, x.lanes)
+        small = all((one.nbytes or self.target.l2_bytes) <= self.target.l2_bytes // 2
+                    for one in self.sums)  # fmt: skip
+        return Order((*rows, *columns) if small else (*columns, *rows), x.tiled, x.lanes)
+
+    @property
+    def width(self) -> int:
+        return self.tile.vectors * self.target.lanes
+
+    # In place
+
+    @property
+    def stays_near(self) -> bool:
+        """Whether the factors can be read in place, again and again: what a tile needs of them
+        stays in the second cache, all of them in the one behind."""
+        return all(one.in_place and (one.paired or self._is_near(one)) for one in self.sums)
+
+    def _is_near(self, one: Roles) -> bool:
+        x, target = self.extents, self.target
+        if one.nbytes is None or x.steps is None or one.nbytes > target.shared_bytes:
+            return False
+        often = x.rows is not None and x.rows > 2 * _FEW_ROWS and one.nbytes > target.l1d_bytes
+        panel = self.tile.vectors * target.vector_bits // 8 * x.steps
+        return panel <= target.l2_bytes // 4 and not often
+
+    # Lanes along k
+
+    @cached_property
+    def lies_along_k(self) -> bool:
+        x, target = self.extents, self.target
+        few = x.rows is not None and x.rows <= _INNER_ROWS
+        if not few or x.last is None or x.rows is None or not all(one.inner for one in self.sums):
+            return False
+        dot = self._dot(whole=False)
+        step = target.lanes * (1 if dot is None else dot.count)
+        fits = x.last % step == 0 and x.last // step >= _INNER_STEPS
+        small = all((one.nbytes or 0) >= target.l1d_bytes for one in self.sums)
+        return fits and small and x.rows * x.last * 4 <= target.l2_bytes
+
+    def inner(self) -> None:
+        x = self.extents
+        tile: dict[Axis, int] = {x.lanes: _INNER}
+        if x.tiled is not None:
+            tile = {x.tiled: min(_INNER, x.row or _INNER), x.lanes: _INNER}
+        rows = () if x.tiled is None else (x.tiled,)
+        axes = (*x.outer, x.lanes, *x.others, *rows)
+        schedule_inner(self.s, self.nests, axes, tile, self._dot(whole=False), self.target)
+
+    # Copied into panels
+
+    def panels(self) -> None:
+        count = 1 if self.dot is None else self.dot.count
+        copied = [one for one in self.sums if not one.paired and not self._serves_few(one)]
+        panels = [into_panels(self.s, one, self.width, count) for one in copied]
+        order = replace(self.order, dot=self.dot)
+        schedule_tiles(self.s, self.nests, 0, order, self.tile, self.target)
+        for copy in panels:
+            copy.finish(self.s, self.target)
+
+    def _serves_few(self, one: Roles) -> bool:
+        rows = self.extents.rows
+        few = rows is not None and rows <= 2 * self.tile.rows
+        return few and one.in_place and self.dot is None
+
+    # Streamed
+
+    @property
+    def can_stream(self) -> bool:
+        x = self.extents
+        if x.steps is None or x.last is None or x.columns is None:
+            return False
+        if x.rows is None and (x.tiled is None or x.row is not None):
+            return False
+        few = x.rows is None or x.rows <= _FEW_ROWS
+        long = x.steps // x.last * self._block(_STEPS) >= _FEWEST_STEPS
+        return few and long and x.plain and all(one.in_place for one in self.sums)
+
+    def stream(self) -> None:
+        """Whole blocks of rows, if their number is not known, are done by tiles before."""
+        rest = self.nests if self.extents.rows is not None else self._blocks_of_rows()
+        self._stream(rest)
+
+    def _blocks_of_rows(self) -> Nests:
+        """Tiles blocks of rows with copies of the factors; gives the nests of the rows left."""
+        s, row = self.s, self.extents.tiled
+        assert row is not None
+        block = _FEW_ROWS // self.tile.rows * self.tile.rows
+        rows = self.nests[-1].extent(s, row)
+        heads, rest = cut(s, self.nests, row, simplify(rows // block * block))
+        copies = [beside(s, one, self.extents.lanes) for one in self.sums]
+        order = replace(self.order, block=block)
+        schedule_tiles(s, (*copies, *heads), len(copies), order, self.tile, self.target)
+        return rest
+
+    def _stream(self, nests: Nests) -> None:
+        """With few steps at a time past very few rows, so that each row of the factor is read in
+        long runs, else with more, so that sums stay in registers for long."""
+        s, x, target = self.s, self.extents, self.target
+        assert x.columns is not None
+        tile = best_tile(target, replace(self.work, steps=_STEPS))
+        width = tile.vectors * target.lanes
+        narrow = divisor(-(-x.columns // target.lanes), _NARROW) * target.lanes
+        apart = x.others if self._rows_apart(width) else ()
+        many = Stream(self._block(_STEPS), tile.rows, width, _tiles(x.columns, width, 8), apart)
+        tall = x.row if x.row is not None else MOST_ROWS // 2
+        few = Stream(self._block(8), tall, narrow, _tiles(x.columns, narrow, 42), apart)
+        if x.tiled is not None and x.row is None:
+            left = nests[-1].extent(s, x.tiled)
+            whole = minimum(left, left // MOST_ROWS * (2 * MOST_ROWS))  # all, from one tile on
+            heads, nests = cut(s, nests, x.tiled, simplify(whole))
+            schedule_stream(s, heads, x.lanes, x.tiled, many, target)
+        chosen = many if x.rows is not None and x.rows >= MOST_ROWS else few
+        schedule_stream(s, nests, x.lanes, x.tiled, chosen, target)
+
+    def _block(self, most: int) -> int:
+        """Steps along the last summed axis for a block of about so many in all."""
+        x = self.extents
+        assert x.steps is not None and x.last is not None
+        others = x.steps // x.last
+        return divisor(x.last, max(1, 2 * most // others if others > 1 else most))
+
+    def _rows_apart(self, width: int) -> bool:
+        """Whether to share rows among threads, too: columns alone are few, and reading the factor
+        again for other rows is cheap."""
+        x, target = self.extents, self.target
+        near = all((one.nbytes or 0) <= target.shared_bytes for one in self.sums)
+        few = x.columns is not None and x.columns < 2 * _CHUNKS * width
+        return near and few and x.row is not None and x.row > MOST_ROWS
+
+
+def _tiles(columns: int, width: int, most: int) -> int:
+    """How many tiles side by side make a chunk, so that there are some for several threads."""
+    count = columns // width
+    most = max(1, min(most, count // _CHUNKS))
+    even = divisor(max(count, 1), most)
+    return even if 2 * even > most else most

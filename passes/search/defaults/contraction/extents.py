@@ -1,0 +1,76 @@
+"""How far the loops of a group of sums run: what their schedule is chosen by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from passes.ir.expr import Var
+from passes.ir.loop.nodes import Store
+from passes.schedule.schedule import Schedule
+from passes.schedule.tree import get_block
+from passes.search.defaults.contraction.nests import Axis, Nests
+from passes.search.defaults.contraction.roles import Roles
+from passes.search.defaults.shape import constant, extent
+
+
+@dataclass(frozen=True)
+class Extents:
+    """Constant extents, None where unknown: all rows, those of the axis `tiled`, columns, steps
+    along k, and along the last of its axes.
+
+    `tiled` is the innermost axis with more than one row, `others` are those of the other rows,
+    `outer` those of batches and of columns besides the lanes. `plain`: those have extent 1.
+    """
+
+    rows: int | None
+    row: int | None
+    columns: int | None
+    steps: int | None
+    last: int | None
+    lanes: Axis
+    tiled: Axis | None
+    others: tuple[Axis, ...]
+    outer: tuple[Axis, ...]
+    plain: bool
+
+
+def extents_of(s: Schedule, nests: Nests, one: Roles) -> Extents:
+    """Those of the sum `one`, first of the nests; the last ends it."""
+    end = nests[-1]
+    places = _axes(s, one)
+    known = {v: constant(end.extent(s, axis)) for v, axis in places.items()}
+    loops = nests[0].loops(s)
+    summed = [constant(extent(s, loop)) for axis, loop in loops.items() if isinstance(axis, str)]
+    tall = [v for v in one.rows if known[v] != 1]
+    outer = (*one.batch, *one.columns[:-1])
+    return Extents(
+        rows=_product([known[v] for v in one.rows]),
+        row=known[tall[-1]] if tall else 1,
+        columns=known[one.lanes],
+        steps=_product(summed),
+        last=summed[-1],
+        lanes=places[one.lanes],
+        tiled=places[tall[-1]] if tall else None,
+        others=tuple([places[v] for v in one.rows if v not in tall[-1:]]),
+        outer=tuple([places[v] for v in outer]),
+        plain=all(known[v] == 1 for v in outer),
+    )
+
+
+def divisor(number: int, most: int) -> int:
+    """The largest divisor that is not more than `most`."""
+    return next(d for d in range(most, 0, -1) if number % d == 0)
+
+
+def _product(numbers: Sequence[int | None]) -> int | None:
+    known = [n for n in numbers if n is not None]
+    return prod(known) if len(known) == len(numbers) else None
+
+
+def _axes(s: Schedule, one: Roles) -> dict[Var, Axis]:
+    """The number of the result's axis that each spatial iterator runs along."""
+    store = get_block(s.function, one.label, "extents").body
+    assert isinstance(store, Store)
+    return {v: k for k, v in enumerate(store.indices) if isinstance(v, Var)}

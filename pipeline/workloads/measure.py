@@ -1,0 +1,226 @@
+"""Times a case beside its peers, in turns, and checks what each of them gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bench.compare import OURS, Record
+from pipeline.bench.engine import BenchError, Engine
+from pipeline.bench.timing import Spread, in_turns, spread
+from pipeline.workloads.arrays import write_array
+from pipeline.workloads.reference import expected, inputs_of, max_error, tolerance
+from pipeline.workloads.schema import Case
+from pipeline.workloads.work import Work, work_of
+
+_TURN = 0.05  # seconds that a turn takes at least: many calls of what is quick
+_MOST = 20_000  # calls in a turn
+_RATES = {"f32": "f32_rate", "int8": "int8_rate", "bf16": "bf16_rate"}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An engine in one of its settings: the worker's module, its interpreter, what it is told.
+    Of several settings of an engine the best counts, case by case."""
+
+    engine: str
+    module: str
+    python: str
+    options: Mapping[str, Any]
+
+    def start(self) -> Engine:
+        return Engine(self.engine, self.module, self.python)
+
+
+@dataclass
+class Limits:
+    """What the machine can do at best, each rate measured once."""
+
+    note: Callable[[str], None]
+    _known: dict[tuple[str, int, int], float | None] = field(default_factory=dict)
+
+    def seconds(self, work: Work, threads: int) -> tuple[float, str] | None:
+        """The least time for some work, and which limit it is; None if no limit is known."""
+        size = 1 << max(15, math.ceil(math.log2(work.bytes_moved)))
+        times = []
+        rate = self._rate(_RATES[work.unit], threads)
+        if rate is not None:
+            times.append((work.operations / rate, "compute"))
+        rate = self._rate("read_rate", threads, size)
+        if rate is not None:
+            times.append((work.bytes_moved / rate, "memory"))
+        return max(times) if times else None
+
+    def records(self) -> list[Record]:
+        """The rates measured so far."""
+        return [
+            {"engine": "machine", "name": name, "threads": threads, "value": _figure(rate / 1e9)}
+            | ({"unit": "GB/s", "bytes": size} if size else {"unit": "Gop/s"})
+            for (name, threads, size), rate in self._known.items()
+            if rate is not None
+        ]
+
+    def _rate(self, name: str, threads: int, size: int = 0) -> float | None:
+        key = name, threads, size
+        if key not in self._known:
+            self.note(f"threads={threads}: the machine's {name.replace('_', ' ')}")
+            arguments = {"threads": threads} | ({"size": size} if size else {})
+            with Engine("machine", "pipeline.bench.machine") as machine:
+                self._known[key] = machine.ask(name, **arguments)
+        return self._known[key]
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """An engine in one setting: its time, its error and what is tolerated."""
+
+    engine: str
+    setting: str
+    seconds: Spread
+    error: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One case at one size: its package's folder, and who runs it."""
+
+    case: Case
+    sizes: Mapping[str, int]
+    folder: Path
+    peers: Sequence[Peer]
+    repeats: int
+    limits: Limits
+    note: Callable[[str], None]
+
+    def run(self, thread_counts: Sequence[int], space: Path) -> list[Record]:
+        """A record an engine and thread count; `space` is a folder for arrays.
+
+        Raises BenchError where our own package cannot run; peers that cannot are left out.
+        """
+        case = self.case.data()
+        arrays, paths = inputs_of(case, self.sizes), {}
+        for name, array in arrays.items():
+            paths[name] = str(space / f"{name}.npy")
+            write_array(paths[name], array)
+        wanted = expected(case, self.sizes)
+        work = work_of(case, self.sizes, arrays)
+        records: list[Record] = []
+        for threads in thread_counts:
+            given = {"threads": threads, "inputs": paths, "sizes": dict(self.sizes)}
+            with ExitStack() as stack:
+                timed = self._timed(self._loaded(given, stack), wanted, space)
+            limit = self.limits.seconds(work, threads)
+            for name in dict.fromkeys(one.engine for one in timed):
+                mine = [one for one in timed if one.engine == name]
+                best = min(mine, key=lambda one: one.seconds.median)
+                records.append(self._record(best, threads, work, limit))
+        return records
+
+    def _loaded(self, given: Mapping[str, Any], stack: ExitStack) -> list[tuple[Engine, str]]:
+        """The engines that can run the case, loaded, with their settings, ours first."""
+        own = stack.enter_context(Engine(OURS, "pipeline.workloads.ours"))
+        found = [(own, own.ask("load", folder=str(self.folder), **given)["setting"])]
+        for peer in self._able():
+            engine = stack.enter_context(peer.start())
+            try:
+                facts = engine.ask("load", case=self.case.data(), **given, **peer.options)
+            except BenchError as error:
+                self.note(f"{self.title}: {error}")
+                continue
+            if facts["setting"] is not None:  # else another setting by another name
+                found.append((engine, facts["setting"]))
+        return found
+
+    def _timed(
+        self,
+        engines: Sequence[tuple[Engine, str]],
+        wanted: Mapping[str, npt.NDArray[Any]],
+        space: Path,
+    ) -> list[_Timed]:
+        """Every engine's time and error; only one of them is awake at a time."""
+        case = self.case.data()
+        counts = [_calls(engine) for engine, _ in engines]
+        awake = [engine for engine, _ in engines]
+
+        def measure(index: int) -> float:
+            engine, count = engines[index][0], counts[index]
+            for other in awake:
+                if other is not engine:
+                    other.settle()
+            awake[:] = [engine]
+            return float(engine.ask("run", count=count)) / count
+
+        turns = {str(index): partial(measure, index) for index in range(len(engines))}
+        times = in_turns(turns, self.repeats).values()
+        return [
+            _Timed(engine.name, setting, spread(values), _error(engine, case, wanted, space))
+            for (engine, setting), values in zip(engines, times, strict=True)
+        ]
+
+    def _record(
+        self, timed: _Timed, threads: int, work: Work, limit: tuple[float, str] | None
+    ) -> Record:
+        seconds = timed.seconds
+        record: Record = {
+            "case": self.case.name,
+            "sizes": dict(self.sizes),
+            "engine": timed.engine,
+            "setting": timed.setting,
+            "threads": threads,
+            "ms": _figure(seconds.median * 1e3),
+            "ms_min": _figure(seconds.low * 1e3),
+            "ms_max": _figure(seconds.high * 1e3),
+            "repeats": seconds.repeats,
+            "gflops": _figure(work.operations / seconds.median / 1e9),
+        }
+        if limit is not None:
+            record["fraction_of_peak"] = _figure(limit[0] / seconds.median)
+            record["limit"] = limit[1]
+        record["max_error"], record["tolerance"] = timed.error
+        return record
+
+    def _able(self) -> Sequence[Peer]:
+        """The peers, none where a weight has a format that is ours alone to read."""
+        packed = [text for text in self.case.inputs.values() if text.startswith("Q")]
+        if packed and self.peers:
+            self.note(f"{self.title}: no peer reads {packed[0]}")
+        return () if packed else self.peers
+
+    @property
+    def title(self) -> str:
+        sizes = " ".join(f"{name}={value}" for name, value in self.sizes.items())
+        return f"{self.case.name} {sizes}".rstrip()
+
+
+def _calls(engine: Engine) -> int:
+    """So many calls that a turn is long enough to time."""
+    engine.ask("run", count=1)
+    seconds = float(engine.ask("run", count=1))
+    if seconds < _TURN / 10:
+        count = max(1, int(_TURN / 10 / max(seconds, 1e-7)))
+        seconds = float(engine.ask("run", count=count)) / count
+    return max(1, min(_MOST, math.ceil(_TURN / max(seconds, 1e-7))))
+
+
+def _error(
+    engine: Engine, case: Mapping[str, Any], wanted: Mapping[str, npt.NDArray[Any]], space: Path
+) -> tuple[float, float]:
+    """The largest error of an engine's results, and the largest that rounding explains."""
+    paths = [str(space / f"result{number}.npy") for number in range(len(wanted))]
+    engine.ask("results", paths=paths)
+    pairs = [(np.load(path), array) for path, array in zip(paths, wanted.values(), strict=True)]
+    error = max(max_error(found, array) for found, array in pairs)
+    return _figure(error), max(tolerance(case, array) for _, array in pairs)
+
+
+def _figure(value: float) -> float:
+    """Six digits: more than repeats agree on."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,178 @@
+"""Blocks around loops: what they look like, and what other steps make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from textwrap import dedent
+
+import pytest
+
+from passes.ir.loop.parse import parse_function
+from passes.ir.loop.text import print_function
+from tests.unit.schedule.programs import assert_same_meaning
+from tests.unit.schedule.steps import HEAD, Steps
+
+SUM = """
+    for i in range(n):
+        for k in range(8):
+            with block("sum"):
+                v = spatial(n, i)
+                u = reduce(8, k)
+                with init():
+                    y[v] = f32(0.0)
+                y[v] = y[v] + a[v, u]*x[v]
+"""
+
+
+def _tiles(t: Steps) -> None:
+    i, k = t.i, t.k
+    outer, inner = t.s.split(i, 4)
+    step, quad = t.s.split(k, 4)
+    t.s.reorder(outer, step, inner, quad)
+    t.s.blockize(inner)
+
+
+TILES = """
+    def f(x0: f32[n], y1: f32[n], a2: f32[n, 8], *, n: dim[1, 64]):
+        for i3 in range((n + 3)//4):
+            for k4 in range(2):
+                with block("sum_o"):
+                    v5 = spatial((n + 3)//4, i3)
+                    u6 = reduce(2, k4)
+                    with init():
+                        for i7 in range(4):
+                            with block("sum_init"):
+                                v8 = spatial(n, v5*4 + i7)
+                                where(v5*4 + i7 < n)
+                                y1[v8] = f32(0.0)
+                    for i9 in range(4):
+                        for k10 in range(4):
+                            with block("sum"):
+                                v11 = spatial(n, v5*4 + i9)
+                                u12 = reduce(8, u6*4 + k10)
+                                where(v5*4 + i9 < n)
+                                y1[v11] = y1[v11] + a2[v11, u12]*x0[v11]
+"""
+# The elements of a row do not fall into whole pieces: the loops outside become the iterators
+OVERLAP = """
+    for i in range(n):
+        for j in range(3):
+            for k in range(2):
+                with block("sum"):
+                    v = spatial(n, i)
+                    u = reduce(8, j*3 + k)
+                    with init():
+                        y[v] = f32(0.0)
+                    y[v] = y[v] + a[v, u]
+"""
+OVERLAPPED = """
+    def f(x0: f32[n], y1: f32[n], a2: f32[n, 8], *, n: dim[1, 64]):
+        for i3 in range(n):
+            for j4 in range(3):
+                with block("sum_o"):
+                    i5 = spatial(n, i3)
+                    j6 = ordered(3, j4)
+                    for k7 in range(2):
+                        with block("sum"):
+                            v8 = spatial(n, i5)
+                            u9 = reduce(8, j6*3 + k7)
+                            with init():
+                                y1[v8] = f32(0.0)
+                            y1[v8] = y1[v8] + a2[v8, u9]
+"""
+SEVERAL = """
+    t = alloc(f32[n, 8])
+    for i in range(n):
+        for k in range(8):
+            with block("square"):
+                v = spatial(n, i)
+                w = spatial(8, k)
+                t[v, w] = a[v, w]*a[v, w]
+            with block("sum"):
+                r = spatial(n, i)
+                u = reduce(8, k)
+                with init():
+                    y[r] = f32(0.0)
+                y[r] = y[r] + t[r, u]
+"""
+BOTH = """
+    def f(x0: f32[n], y1: f32[n], a2: f32[n, 8], *, n: dim[1, 64]):
+        t3 = alloc(f32[n, 8])
+        for i4 in range(n):
+            with block("sum_o"):
+                i5 = spatial(n, i4)
+                for k6 in range(8):
+                    with block("square"):
+                        v7 = spatial(n, i5)
+                        w8 = spatial(8, k6)
+                        t3[v7, w8] = a2[v7, w8]*a2[v7, w8]
+                    with block("sum"):
+                        r9 = spatial(n, i5)
+                        u10 = reduce(8, k6)
+                        with init():
+                            y1[r9] = f32(0.0)
+                        y1[r9] = y1[r9] + t3[r9, u10]
+"""
+# A loop that comes back to the same sums starts them again each time: no init before it
+AGAIN = """
+    for i in range(n):
+        for z in range(2):
+            for k in range(8):
+                with block("sum"):
+                    v = spatial(n, i)
+                    u = reduce(8, k)
+                    with init():
+                        y[v] = f32(0.0)
+                    y[v] = y[v] + a[v, u]
+"""
+TRIANGLE = """
+    for i in range(n):
+        for k in range(i % 8 + 1):
+            with block("sum"):
+                v = spatial(n, i)
+                u = reduce(8, k)
+                with init():
+                    y[v] = f32(0.0)
+                y[v] = y[v] + a[v, u]
+"""
+
+CASES: dict[str, tuple[str, Callable[[Steps], object], str | None]] = {
+    "tiles": (SUM, _tiles, TILES),
+    "overlap": (OVERLAP, lambda t: t.s.blockize(t.k), OVERLAPPED),
+    "several": (SEVERAL, lambda t: t.s.blockize(t.k), BOTH),
+    "everything": (SUM, lambda t: t.s.blockize(t.i), None),
+    "innermost": (SUM, lambda t: t.s.blockize(t.k), None),
+    "twice": (SUM, lambda t: (t.s.blockize(t.k), t.s.blockize(t.i)), None),
+    "inside": (SUM, lambda t: (t.s.blockize(t.i), t.s.blockize(t.k)), None),
+    "again": (AGAIN, lambda t: t.s.blockize(t.z), None),
+    "again inside": (AGAIN, lambda t: t.s.blockize(t.k), None),
+    "triangle": (TRIANGLE, lambda t: t.s.blockize(t.k), None),
+    "whole triangle": (TRIANGLE, lambda t: t.s.blockize(t.i), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_blockize(name: str) -> None:
+    body, step, text = CASES[name]
+    before = parse_function(f"def f({HEAD}):{body}")
+    t = Steps(before)
+    step(t)
+    assert_same_meaning(before, t.s.function, (1, 4, 7, 16))
+    if text is not None:
+        assert print_function(t.s.function) == dedent(text).lstrip("\n")
+
+
+def test_loops_outside_are_scheduled_on() -> None:
+    """The outer block is a block like others: its loops split, reorder and run in parallel."""
+    before = parse_function(f"def f({HEAD}):{SUM}")
+    t = Steps(before)
+    _tiles(t)
+    tile, step = t.s.loops("sum_o")
+    assert t.s.decompose_reduction("sum_o", step) == "sum_o_init"
+    t.s.split(tile, 2)
+    t.s.parallel(t.s.loops("sum_o")[0])
+    assert_same_meaning(before, t.s.function, (1, 4, 7, 16))
+    _, inside, lane = t.s.loops("sum")[-3:]
+    t.s.reorder(lane, inside)
+    t.s.vectorize(inside)
+    assert_same_meaning(before, t.s.function, (1, 4, 9))

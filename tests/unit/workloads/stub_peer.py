@@ -1,0 +1,46 @@
+"""A peer that multiplies matrices with numpy: `python -m tests.unit.workloads.stub_peer`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from pipeline.bench.channel import serve
+from pipeline.workloads.arrays import read_array, write_array
+
+
+class Stub:
+    """Slow by `delay` seconds a call, wrong by `error`; refuses where it is told to."""
+
+    def load(
+        self,
+        case: Any,
+        threads: int,
+        inputs: Any,
+        sizes: Any,
+        delay: float = 0.0,
+        error: float = 0.0,
+        refuses: bool = False,
+    ) -> Any:
+        if refuses:
+            raise RuntimeError("knows no products")
+        self.a, self.b = (read_array(path) for path in inputs.values())
+        self.delay, self.error = delay, error
+        return {"setting": f"delay {delay}" if delay >= 0 else None}
+
+    def run(self, count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            time.sleep(self.delay)
+            self.result = self.a @ self.b + np.float32(self.error)
+        return time.perf_counter() - start
+
+    def results(self, paths: list[str]) -> None:
+        write_array(paths[0], self.result)
+
+
+if __name__ == "__main__":
+    stub = Stub()
+    serve({"load": stub.load, "run": stub.run, "results": stub.results})
