@@ -227,22 +227,27 @@ def _proved_apart(
     if env is None:
         return True
     ends = {v: (lo, hi) for v, lo, hi in facts}
-    first = tuple([simplify(i, env) for i in first])
-    second = tuple([simplify(i, env) for i in second])
-    width = width_of((*first, *second), var)
+    mine, theirs = ([simplify(i, env) for i in indices] for indices in (first, second))
+    width = width_of((*mine, *theirs), var)
     if width is not None and splits and var in ends:
-        return _apart_in_parts(first, second, var, width, free, facts, splits)
+        return _apart_in_parts(tuple(mine), tuple(theirs), var, width, free, facts, splits)
     later = Var("later", -1, var.dtype)
     names: dict[Var, Expr] = {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free}
     names[var] = var + 1 + later
+    more: dict[Var, tuple[Expr, Expr]] = {}
     if var in ends:
-        env[later] = (Const(0, var.dtype), ends[var][1] - 1 - var)
+        more[later] = (Const(0, var.dtype), ends[var][1] - 1 - var)
     for v in free:
-        env[names[v]] = substitute(ends[v][0], names), substitute(ends[v][1], names)
-    for a, b in zip(first, second, strict=True):
-        if _is_not_zero(substitute(b, names) - a, env):
-            return True
-    return False
+        renamed = names[v]
+        assert isinstance(renamed, Var)
+        more[renamed] = substitute(ends[v][0], names), substitute(ends[v][1], names)
+    env.update(more)
+    steps = [substitute(b, names) - a for a, b in zip(mine, theirs, strict=True)]
+    if any(_is_not_zero(step, env) for step in steps):
+        return True
+    # Narrowed ranges know more, but not any more how they depend on each other.
+    steps = [substitute(b, names) - a for a, b in zip(first, second, strict=True)]
+    return any(_is_not_zero(step, {**ends, **more}) for step in steps)
 
 
 def _is_not_zero(step: Expr, env: Env) -> bool:

@@ -6,15 +6,21 @@
     if i2 < n:                                     y1[i2] = y1[i2]*2.0
         y1[i2] = y1[i2]*2.0
 
+    for k3 in range(64):                       if 0 < n - 8:
+        for i2 in range(n - 8):                    for k3 in range(64):
+            y1[i2] = y1[i2] + x0[k3]       →           for i2 in range(n - 8): …
+
 Values need no pass: the emitter computes each as far out as its operands and the stores allow.
 Exact.
 """
 
 from __future__ import annotations
 
+from functools import reduce
+
 from passes.codegen.lower.walk import NOTHING, Walk, branch
 from passes.ir.arith import free_vars, lower_bound
-from passes.ir.expr import FALSE, TRUE, And, Expr, FloorDiv, FloorMod, Not, Or
+from passes.ir.expr import FALSE, TRUE, And, Const, Expr, FloorDiv, FloorMod, Lt, Not, Or
 from passes.ir.loop.nodes import For, Function, If, Load, Seq, Stmt, seq
 from passes.ir.node import Node, postorder, rewrite
 
@@ -48,6 +54,9 @@ class _Invariants(Walk):
 
     def loop(self, loop: For) -> Stmt:
         body = self.inside(loop)
+        runs = None if isinstance(body, If) else self._does_something(body)
+        if runs is not None and loop.var not in free_vars(runs) and self._is_free(runs):
+            return branch(self.simplified(runs), self.rebuilt(loop, loop.extent, body))
         if not isinstance(body, If) or loop.var in free_vars(body.cond):
             return self.rebuilt(loop, loop.extent, body)
         if not self._is_free(body.cond):
@@ -57,6 +66,16 @@ class _Invariants(Walk):
         if body.other is not None:
             other = self.copy(loop.replace(body=body.other), {})
         return branch(body.cond, then, other)
+
+    def _does_something(self, stmt: Stmt) -> Expr | None:
+        """The condition under which any loop of the statement runs; None if something else does,
+        or it cannot be told."""
+        if isinstance(stmt, For):
+            least = lower_bound(stmt.extent, self.ranges(free_vars(stmt.extent)))
+            return Lt(Const(0, stmt.extent.dtype), stmt.extent) if (least or 0) < 1 else None
+        parts = [self._does_something(one) for one in stmt.stmts] if isinstance(stmt, Seq) else []
+        some = [part for part in parts if part is not None]
+        return reduce(Or, some) if some and len(some) == len(parts) else None
 
     def branch(self, stmt: If) -> Stmt:
         cond = self.simplified(rewrite(stmt.cond, self._known.get))

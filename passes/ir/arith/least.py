@@ -61,6 +61,7 @@ def _least(t: Terms, ranges: Ranges, fuel: int) -> int | None:
     best = interval_of(t, ranges).lo
     if fuel <= 0 or len(t) > _TOO_MANY_TERMS or (len(t) <= 1 and () in t) or not t:
         return best
+    t = _with_digits(t)
     for atom in _candidates(t, ranges):
         inside, rest = collected(t, atom)
         sign = _sign(inside, ranges)
@@ -77,6 +78,22 @@ def _least(t: Terms, ranges: Ranges, fuel: int) -> int | None:
                 found = _larger(found, _least(replaced, ranges, fuel - 1))
         return _larger(best, found)
     return best
+
+
+def _with_digits(t: Terms) -> Terms:
+    """c*(x//p) - c*q*(x//(p*q))  ->  c*(x//p % q), which is not negative whatever x is."""
+    found = [
+        (m, m[0], int(m[0].b.value))
+        for m in t
+        if len(m) == 1 and isinstance(m[0], expr.FloorDiv) and isinstance(m[0].b, Const)
+    ]
+    for low, x, p in found:
+        for high, y, whole in found:
+            q = whole // p if p > 0 else 0
+            if x.a is y.a and q > 1 and whole == p * q and t[high] == -t[low] * q:
+                digit: Terms = {(expr.FloorMod(x, Const(q, INDEX)),): t[low]}
+                return plus({m: c for m, c in t.items() if m not in (low, high)}, digit)
+    return t
 
 
 def _candidates(t: Terms, ranges: Ranges) -> list[Expr]:

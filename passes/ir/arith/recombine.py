@@ -18,6 +18,7 @@ def recombined(t: Terms, ranges: Ranges) -> Terms:
     i - i//4*4                ->  i%4
     i//4%8*4 + i%4            ->  i%32
     i%32 - i//4%8*4           ->  i%4
+    i//4 - i//8*2             ->  i//4%2
     """
     for _ in range(_MOST_STEPS):
         for monomial in t:
@@ -47,6 +48,8 @@ def _recombined_at(t: Terms, monomial: tuple[Expr, ...], ranges: Ranges) -> Term
             if (found := _joined_with_remainder(t, atom, (cofactor, k), ranges)) is not None:
                 return found
             continue
+        if (found := _joined_quotients(t, atom, (cofactor, t[monomial]), ranges)) is not None:
+            return found
         others = without(cofactor, factor)
         if others is None or t[monomial] % q:
             continue
@@ -56,6 +59,29 @@ def _recombined_at(t: Terms, monomial: tuple[Expr, ...], ranges: Ranges) -> Term
             rest = plus(t, whole, -1)
             rest = plus(rest, {monomial: t[monomial]}, -1)
             return plus(rest, times({others: k}, remainder(top, divisor, ranges)))
+    return None
+
+
+def _joined_quotients(
+    t: Terms, atom: expr.FloorDiv, scale: tuple[tuple[Expr, ...], int], ranges: Ranges
+) -> Terms | None:
+    """k*(x//p) - k*q*(x//(p*q))  ->  k*(x//p % q)."""
+    cofactor, k = scale
+    whole = constant_of(terms(atom.b))
+    for monomial, c in t.items() if whole is not None and whole > 0 else ():
+        left = without(monomial, cofactor)
+        if left is None or len(left) != 1 or not isinstance(left[0], expr.FloorDiv):
+            continue
+        low = left[0]
+        p = constant_of(terms(low.b))
+        if whole is None or p is None or not 0 < p < whole:
+            continue
+        if whole % p or k != -c * (whole // p):
+            continue
+        if terms(low.a) == terms(atom.a):
+            rest = plus(t, {monomial: c, joint(cofactor, (atom,)): k}, -1)
+            digit = remainder(terms(low), constant(whole // p), ranges)
+            return plus(rest, times({cofactor: c}, digit))
     return None
 
 

@@ -39,7 +39,7 @@ class Target:
     @property
     def shared_bytes(self) -> int:
         """What may stay in the cache that cores share; beyond, it comes from memory each time."""
-        return 16 * self.l2_bytes
+        return 12 * self.l2_bytes
 
     @property
     def lanes(self) -> int:

@@ -288,6 +288,29 @@ def f(x: f32[64], y: f32[n], *, n: dim[1, 64], m: dim[1, 64]):
     expect(place_invariants, before, after)
 
 
+def test_loops_around_nothing_but_empty_ones_do_not_run() -> None:
+    before = """
+def f(x: f32[64], y: f32[n + 8], *, n: dim[1, 64]):
+    for k in range(64):
+        for j in range(2):
+            for i in range(n//8):
+                y[i] = y[i] + x[k]
+            for i in range(n%8):
+                y[i + 8] = y[i + 8] + x[k]
+"""
+    after = """
+def f(x: f32[64], y: f32[n + 8], *, n: dim[1, 64]):
+    if 0 < n//8 or 0 < n%8:
+        for k in range(64):
+            for j in range(2):
+                for i in range(n//8):
+                    y[i] = y[i] + x[k]
+                for i in range(n%8):
+                    y[i + 8] = y[i + 8] + x[k]
+"""
+    expect(place_invariants, before, after)
+
+
 @pytest.mark.parametrize("cond", ["f32(0.0) < x[0]", "n//m < 5", "k < 4"])
 def test_branches_stay_where_their_condition_may_change_or_fail(cond: str) -> None:
     function = parse_function(f"""

@@ -41,11 +41,17 @@ ENV = {I: (0, N - 1), J: (0, 3), K: (0, 7)}
         ("i0 - i0//4*4", "i0%4"),
         ("i0//4%8*4 + i0%4", "i0%32"),
         ("i0//64*64 + i0//4%16*4 + i0%4", "i0"),
+        ("i0%32 - i0//4%8*4", "i0%4"),
+        ("i0//4 - i0//8*2", "i0//4%2"),
+        ("n%8 - n%8//4*4", "n%4"),
         ("i0//4//4", "i0//16"),
         ("i0%16//4", "i0//4%4"),
         ("i0%16%4", "i0%4"),
         ("(i0*n + i0)//n", "i0"),
         ("(j1*n + i0)%n", "i0"),
+        ("(j1*(n + 2) + i0)//(n + 2)", "j1"),
+        ("(j1*(n + 2) + i0)%(n + 2)", "i0"),
+        ("(n*2 + 3)//(n + 2)", "1"),
         ("n - n//32*32", "n%32"),
         ("j1 - n + j1 + 3 - 5", "j1*2 - n - 2"),
         ("(i0 + 2)*(i0 - 2)", "i0*i0 - 4"),
@@ -109,6 +115,11 @@ def test_bounds_use_dims_ranges_and_types():
     token = expr.Cast(Load(TOKENS, (I,)), INDEX)
     assert bounds(token, ENV) == (-(2**31), 2**31 - 1)
     assert bounds(expr.Call("num_threads", (), INDEX)).lo == 1
+
+
+def test_proofs_put_quotients_and_remainders_together():
+    assert prove(N % 8 // 4 * 4 <= N % 8)
+    assert not prove(N % 8 // 4 * 4 < N % 8)
 
 
 def test_proofs_follow_ranges_that_speak_of_others():

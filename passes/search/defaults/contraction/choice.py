@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from passes.ir.arith import simplify
-from passes.ir.expr import minimum
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
 from passes.search.defaults.contraction.dots import Dot, dot_of
@@ -192,12 +191,11 @@ class _Group:
         narrow = divisor(-(-x.columns // target.lanes), _NARROW) * target.lanes
         apart = x.others if self._rows_apart(width) else ()
         many = Stream(self._block(_STEPS), tile.rows, width, _tiles(x.columns, width, 8), apart)
-        tall = x.row if x.row is not None else MOST_ROWS // 2
+        tall = x.row if x.row is not None else max(1, tile.rows // 2)
         few = Stream(self._block(8), tall, narrow, _tiles(x.columns, narrow, 42), apart)
         if x.tiled is not None and x.row is None:
             left = nests[-1].extent(s, x.tiled)
-            whole = minimum(left, left // MOST_ROWS * (2 * MOST_ROWS))  # all, from one tile on
-            heads, nests = cut(s, nests, x.tiled, simplify(whole))
+            heads, nests = cut(s, nests, x.tiled, simplify(left // tile.rows * tile.rows))
             schedule_stream(s, heads, x.lanes, x.tiled, many, target)
         chosen = many if x.rows is not None and x.rows >= MOST_ROWS else few
         schedule_stream(s, nests, x.lanes, x.tiled, chosen, target)
