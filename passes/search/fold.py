@@ -62,6 +62,46 @@ def folds_of(schedule: Schedule) -> dict[int, Fold]:
     return found
 
 
+def constants_of(module: Module) -> dict[Function, frozenset[int]]:
+    """The parameters of each kernel, by number, that are plain weights which nothing else reads:
+    no other kernel minds how they are laid out."""
+    readers: dict[str, set[tuple[Function, int] | None]] = {}
+    kernels: dict[Function, list[list[Value | None]]] = {}
+    for node in postorder(*module.graphs.values()):
+        if isinstance(node, CallLoops):
+            inputs = _inputs(node)
+            kernels.setdefault(node.function, []).append(inputs)
+            for position, value in enumerate(inputs):
+                if isinstance(value, Weight):
+                    readers.setdefault(value.name, set()).add((node.function, position))
+        for child in () if isinstance(node, CallLoops) else node.children:
+            if isinstance(child, Weight):
+                readers.setdefault(child.name, set()).add(None)
+
+    def alone(value: Value | None) -> bool:
+        if not isinstance(value, Weight) or value.type.storage is not None:
+            return False
+        return len(readers[value.name]) == 1
+
+    return {
+        function: frozenset(
+            [k for k, column in enumerate(zip(*calls, strict=True)) if all(map(alone, column))]
+        )
+        for function, calls in kernels.items()
+    }
+
+
+def contested(schedules: Sequence[Schedules]) -> dict[Function, set[int]]:
+    """The parameters that the schedules for several targets fold in several ways."""
+    found: dict[Function, set[int]] = {}
+    for function in schedules[0]:
+        folds = [folds_of(made[function]) for made in schedules]
+        for position in set().union(*folds):
+            if len({one.get(position) for one in folds} - {None}) > 1:
+                found.setdefault(function, set()).add(position)
+    return found
+
+
 def agreed(module: Module, schedules: Sequence[Schedules]) -> dict[str, Fold]:
     """The layout of each weight that some kernel, on some target, is scheduled for.
 

@@ -6,19 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from passes.chain import Progress
-from passes.ir.graph.nodes import CallLoops
 from passes.ir.loop.nodes import Function
 from passes.ir.module import Module
-from passes.ir.node import postorder
 from passes.schedule.schedule import Schedule
 from passes.search.defaults import default_schedule
 from passes.search.defaults.target import Target
-from passes.search.fold import agreed, folded
+from passes.search.fold import agreed, constants_of, contested, folded
 
 
 def run(
@@ -33,10 +31,9 @@ def run(
     """Target facts `levels`: the CPU levels, each with its name and vector facts."""
     module = Module.load(inputs["fuse"])
     levels = target["levels"]
-    schedules = []
-    for number, facts in enumerate(levels):
-        progress(number / len(levels), facts["name"])
-        schedules.append(scheduled_kernels(module, Target.of(facts)))
+    names = [facts["name"] for facts in levels]
+    targets = [Target.of(facts) for facts in levels]
+    schedules = schedules_of(module, targets, lambda k: progress(k / len(names), names[k]))
     folds = agreed(module, schedules)
     for facts, made in zip(levels, schedules, strict=True):
         folder = out / facts["name"]
@@ -49,12 +46,25 @@ def run(
 
 def scheduled(module: Module, target: Target) -> Module:
     """The module with every kernel under its default schedule."""
-    made = scheduled_kernels(module, target)
+    (made,) = schedules_of(module, [target])
     return folded(module, made, agreed(module, [made]))
 
 
-def scheduled_kernels(module: Module, target: Target) -> dict[Function, Schedule]:
-    """The default schedule of every kernel that a module calls."""
-    nodes = postorder(*module.graphs.values())
-    kernels = dict.fromkeys(node.function for node in nodes if isinstance(node, CallLoops))
-    return {function: default_schedule(function, target) for function in kernels}
+def schedules_of(
+    module: Module, targets: Sequence[Target], begun: Callable[[int], None] = lambda number: None
+) -> list[dict[Function, Schedule]]:
+    """The default schedule of every kernel that a module calls, for each target; `begun` is told
+    the number of the target at hand.
+
+    Weights that only one kernel reads take the layout it wants, unless targets want several.
+    """
+    constants = constants_of(module)
+    made = []
+    for number, target in enumerate(targets):
+        begun(number)
+        made.append({f: default_schedule(f, target, known) for f, known in constants.items()})
+    for function, positions in contested(made).items():
+        known = constants[function] - positions
+        for schedules, target in zip(made, targets, strict=True):
+            schedules[function] = default_schedule(function, target, known)
+    return made

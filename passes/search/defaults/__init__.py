@@ -8,17 +8,24 @@ pointwise    everything else: nests of maps
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
+
 from passes.ir.loop.nodes import Function
 from passes.schedule.schedule import Schedule
 from passes.search.defaults import attention, contraction, pointwise, rows
 from passes.search.defaults.target import Target
 
-RULES = (attention.schedule, contraction.schedule, rows.schedule, pointwise.schedule)
 
+def default_schedule(
+    function: Function, target: Target, constants: Collection[int] = ()
+) -> Schedule:
+    """The function under the first rule that fits; `pointwise` takes any.
 
-def default_schedule(function: Function, target: Target) -> Schedule:
-    """The function under the first rule that fits; `pointwise` takes any."""
-    for rule in RULES:
+    `constants` are the parameters, by number, whose layout is the schedule's to choose.
+    """
+    contract = partial(contraction.schedule, constants=constants)
+    for rule in (attention.schedule, contract, rows.schedule, pointwise.schedule):
         done = rule(function, target)
         if done is not None:
             return done

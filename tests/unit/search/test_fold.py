@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,9 @@ from passes.search.defaults.target import Target
 N = Dim("n", 1, 64)
 ROWS, COLUMNS = 20, 12
 SHAPE = (index(ROWS), index(COLUMNS))
-TARGET = Target(256, 16, 32768, 262144, False)
-Rule = Callable[[Function, Target], Schedule]
+TARGET = Target(256, 16, 32768, 262144, ("avx2", "fma"))
+Constants = Collection[int]
+Rule = Callable[[Function, Target, Constants], Schedule]
 
 
 def product(dtype: DType = F32) -> Function:
@@ -66,7 +67,7 @@ def stored(folder: Path, dtype: DType = F32) -> tuple[Weights, np.ndarray]:
     return Weights(folder), content
 
 
-def tiled(function: Function, target: Target) -> Schedule:
+def tiled(function: Function, target: Target, constants: Constants) -> Schedule:
     """The product's weight in panels of 8 rows, the last one of 4 and padding."""
     s = Schedule(function)
     if function.name.startswith("product"):
@@ -121,8 +122,8 @@ def test_only_weights_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kernels_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    def differently(function: Function, target: Target) -> Schedule:
-        s = tiled(function, target)
+    def differently(function: Function, target: Target, constants: Constants) -> Schedule:
+        s = tiled(function, target, constants)
         if function.name.startswith("rows"):
             s.transform_layout("w", lambda i: (i[1], i[0]))
         return s
@@ -133,7 +134,7 @@ def test_kernels_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_paddings(monkeypatch: pytest.MonkeyPatch) -> None:
-    def padded(function: Function, target: Target) -> Schedule:
+    def padded(function: Function, target: Target, constants: Constants) -> Schedule:
         s = Schedule(function)
         s.transform_layout("w", lambda i: (i[0] // 8, i[0] % 8, i[1]), 0.0)
         s.transform_layout("w", lambda i: (i[0], i[1], i[2] // 8, i[2] % 8), 1.0)

@@ -6,11 +6,13 @@ tile      how many rows and vectors of the result are in registers at once
 nests     the loops of sums and of the block that ends them, cut alike
 choice    how the vector factor is read: in place, copied into panels, or streamed
 tiles     the schedule with all of k at once
-panels    the copies
+panels    the factors that are copied, or folded at build time
 stream    the schedule with blocks of k
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from passes.ir.expr import Cast
 from passes.ir.loop.nodes import Block, Function, Load, Store
@@ -25,12 +27,17 @@ from passes.search.defaults.shape import blocks, inline_maps, is_map
 from passes.search.defaults.target import Target
 
 
-def schedule(function: Function, target: Target) -> Schedule | None:
-    """None unless the program has sums of products that the rules know how to tile."""
-    return cells.schedule(function, target) or _schedule(function, target)
+def schedule(
+    function: Function, target: Target, constants: Collection[int] = ()
+) -> Schedule | None:
+    """None unless the program has sums of products that the rules know how to tile.
+
+    `constants` are the parameters, by number, that may be laid out anew: weights are, in a package.
+    """
+    return cells.schedule(function, target) or _schedule(function, target, constants)
 
 
-def _schedule(function: Function, target: Target) -> Schedule | None:
+def _schedule(function: Function, target: Target, constants: Collection[int]) -> Schedule | None:
     s = Schedule(function)
     sums = {b.label for b in blocks(s) if roles_of(b) is not None}
     inline_maps(s, lambda block, readers: _is_staged(block, readers, sums))
@@ -42,7 +49,7 @@ def _schedule(function: Function, target: Target) -> Schedule | None:
         if block.label not in done:
             schedule_nest(s, block.label, target)
     for nests, group in groups:
-        schedule_group(s, nests, group, target)
+        schedule_group(s, nests, group, target, constants)
     return s
 
 

@@ -1,5 +1,6 @@
 """Which schedule a group of sums gets: how their vector factors are read, and by what tiles.
 
+folded      factors whose contents are known lie in panels from the start
 in place    factors paired with the lanes of the other one, or whose panels stay in the caches
 stream      large factors that serve few rows
 inner       factors that lie along the summed axis, and serve few rows
@@ -8,10 +9,11 @@ panels      all others are copied, those of small numbers for instructions that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from passes.fuse.panel import ROWS
 from passes.ir.arith import simplify
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
@@ -19,7 +21,12 @@ from passes.search.defaults.contraction.dots import Dot, dot_of
 from passes.search.defaults.contraction.extents import Extents, divisor, extents_of
 from passes.search.defaults.contraction.inner import schedule_inner
 from passes.search.defaults.contraction.nests import Axis, Nests, cut
-from passes.search.defaults.contraction.panels import beside, into_panels
+from passes.search.defaults.contraction.panels import (
+    beside,
+    can_fold,
+    fold_into_panels,
+    into_panels,
+)
 from passes.search.defaults.contraction.roles import Roles
 from passes.search.defaults.contraction.stream import Stream, schedule_stream
 from passes.search.defaults.contraction.tile import MOST_ROWS, Tile, Work, best_tile
@@ -31,15 +38,21 @@ _FEW_ROWS = 256
 _STEPS, _FEWEST_STEPS = 64, 16  # along k that a streamed factor's block has
 _NARROW = 3  # vectors that are read at a time of a row streamed past very few rows
 _CHUNKS = 8
+_STREAMS = 4  # panels side by side that are read from memory, each along one of its own
 _INNER = 4  # rows and columns of a tile whose lanes run along k: as many streams from memory
 _INNER_ROWS = 32
 _INNER_STEPS = 8  # vectors along k, at least: their lanes are to be summed after that
 
 
-def schedule_group(s: Schedule, nests: Nests, sums: Sequence[Roles], target: Target) -> None:
-    """Schedules sums of products, and the block that ends them, last of the nests."""
+def schedule_group(
+    s: Schedule, nests: Nests, sums: Sequence[Roles], target: Target, constants: Collection[int]
+) -> None:
+    """Schedules sums of products, and the block that ends them, last of the nests; `constants` are
+    the parameters, by number, that may be laid out anew."""
     group = _Group(s, nests, tuple(sums), target, extents_of(s, nests, sums[0]))
-    if group.lies_along_k:
+    if all(can_fold(s, one, constants) for one in sums):
+        group.fold()
+    elif group.lies_along_k:
         group.inner()
     elif group.dot is not None:
         group.panels()
@@ -95,6 +108,18 @@ class _Group:
     @property
     def width(self) -> int:
         return self.tile.vectors * self.target.lanes
+
+    # Known
+
+    def fold(self) -> None:
+        """As many neighbours along k lie side by side as an instruction of any target sums."""
+        dot = self._dot(whole=False)
+        for one in self.sums:
+            fold_into_panels(self.s, one, 1 if dot is None else dot.count)
+        most = _STREAMS * ROWS // self.target.lanes
+        tile = best_tile(self.target, replace(self.work, even=False, most=most))
+        order = replace(self.order, dot=dot)
+        schedule_tiles(self.s, self.nests, 0, order, tile, self.target)
 
     # In place
 

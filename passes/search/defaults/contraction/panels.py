@@ -1,15 +1,22 @@
-"""The vector factor copied into panels: what a tile needs of it lies in one piece.
+"""The vector factor in panels: what a tile needs of it lies in one piece.
 
 w[k, j]  →  p[j // 48, k, j % 48]           p[j // 48, k // 4, j % 48, k % 4]   for dot products
+
+It is copied there, or, if its contents are known, lies there in the package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from passes.ir.expr import Expr, Var
-from passes.ir.loop.nodes import Store
+from passes.fuse.panel import ROWS
+from passes.ir.arith import free_vars
+from passes.ir.expr import Cast, Expr, Mul, Var
+from passes.ir.loop.nodes import Load, Store
+from passes.ir.node import postorder
+from passes.schedule.combiner import combiner_of
+from passes.schedule.layouts import IndexMap
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
 from passes.search.defaults.contraction.extents import divisor
@@ -72,10 +79,17 @@ def into_panels(s: Schedule, one: Roles, width: int, count: int = 1) -> Panels:
     """Copies the vector factor before the sum; `count` neighbours along the last summed axis side
     by side."""
     label = s.reindex_cache_read(one.label, one.vector, "global")
-    lanes = one.reach.index(one.lanes)
-    summed = [k for k, v in enumerate(one.reach) if v in one.summed]
-    kept = [k for k in range(len(one.reach)) if k != lanes and k not in summed]
-    *outer, last = summed
+    s.transform_layout(_buffer(s, label), _layout(one, one.reach, width, count))
+    lanes, last = one.reach.index(one.lanes), one.reach.index(one.summed[-1])
+    return Panels(label, lanes, last, width, count, not one.in_place and one.inner)
+
+
+def _layout(one: Roles, axes: Sequence[Expr], width: int, count: int) -> IndexMap:
+    """Where the elements of the vector factor lie in panels, by what its axes are indexed with."""
+    lanes, last = axes.index(one.lanes), axes.index(one.summed[-1])
+    others = [k for k in range(len(axes)) if k not in (lanes, last)]
+    outer = [k for k in others if free_vars(axes[k]) & set(one.summed)]
+    kept = [k for k in others if k not in outer]
 
     def layout(i: Sequence[Expr]) -> tuple[Expr, ...]:
         before = (*[i[k] for k in kept], i[lanes] // width, *[i[k] for k in outer])
@@ -83,8 +97,40 @@ def into_panels(s: Schedule, one: Roles, width: int, count: int = 1) -> Panels:
             return (*before, i[last], i[lanes] % width)
         return (*before, i[last] // count, i[lanes] % width, i[last] % count)
 
-    s.transform_layout(_buffer(s, label), layout)
-    return Panels(label, lanes, last, width, count, not one.in_place and one.inner)
+    return layout
+
+
+def can_fold(s: Schedule, one: Roles, constants: Collection[int]) -> bool:
+    """Whether the vector factor is a constant parameter, used nowhere else, the lanes and the last
+    summed iterator along axes of their own."""
+    load = _factor(s, one)
+    if one.paired or load is None or load.buffer not in s.function.params:
+        return False
+    every = [n for n in postorder(s.function.body) if isinstance(n, Load)]
+    alone = [n for n in every if n.buffer is load.buffer] == [load]
+    known = s.function.params.index(load.buffer) in constants
+    along = {one.lanes, one.summed[-1]}
+    apart = sum(bool(free_vars(i) & along) for i in load.indices) == len(along)
+    return known and alone and apart and along <= set(load.indices)
+
+
+def fold_into_panels(s: Schedule, one: Roles, count: int) -> None:
+    """Lays out a constant vector factor in panels of `ROWS` columns, whatever the target, so that
+    the kernels of all of them read the same weights."""
+    load = _factor(s, one)
+    assert load is not None
+    layout = _layout(one, load.indices, ROWS, count)
+    s.transform_layout(f"{load.buffer.name}{load.buffer.ordinal}", layout, 0)
+
+
+def _factor(s: Schedule, one: Roles) -> Load | None:
+    """The element that the vector factor is, perhaps in a wider type."""
+    combiner = combiner_of(get_block(s.function, one.label, "panels"))
+    assert combiner is not None and isinstance(combiner.value, Mul)
+    factor = (combiner.value.a, combiner.value.b)[one.vector]
+    while isinstance(factor, Cast):
+        factor = factor.value
+    return factor if isinstance(factor, Load) else None
 
 
 def beside(s: Schedule, one: Roles, lanes: Axis) -> Nest:

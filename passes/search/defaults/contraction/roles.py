@@ -27,8 +27,8 @@ class Roles:
     `vector` is the factor (0 or 1) that is read as vectors. The other one is broadcast to all
     lanes, or `paired` with them, as the channels of a depthwise convolution are. `in_place` says
     that the vector factor has its lanes side by side in memory, `inner` that both factors have the
-    last summed axis so. `reach` are the iterators that it
-    depends on, in the block's order, `nbytes` is what its values take, if that is constant.
+    last summed axis so. `reach` are the iterators that it depends on, in the block's order,
+    `nbytes` is what its values take, if that is constant.
     """
 
     label: str
@@ -52,7 +52,6 @@ def roles_of(block: Block) -> Roles | None:
     if (
         combiner is None
         or not isinstance(combiner.value, Mul)
-        or "reduce" not in kinds
         or "reduce" not in kinds
         or not kinds <= {"spatial", "reduce"}
     ):

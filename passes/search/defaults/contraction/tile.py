@@ -27,7 +27,8 @@ class Tile:
 class Work:
     """What tiles are for: extents of the result, and steps along the summed axes (None: unknown);
     how many sums are in registers at once; whether both factors are read as vectors. Where columns
-    are `even`, tiles divide them and take another vector each for all rows."""
+    are `even`, tiles divide them and take another vector each for all rows. Tiles are of so many
+    vectors at `most`."""
 
     rows: int | None
     columns: int | None
@@ -35,15 +36,17 @@ class Work:
     sums: int = 1
     paired: bool = False
     even: bool = False
+    most: int | None = None
 
 
 def best_tile(target: Target, work: Work) -> Tile:
     """The tile with the least modelled time for the whole result."""
     rows, columns = work.rows, work.columns
     wide = None if columns is None else -(-columns // target.lanes)
+    widest = target.vector_registers if work.most is None else work.most
     best, least = Tile(1, 1), float("inf")
     for height in range(1, min(MOST_ROWS, rows or MOST_ROWS) + 1):
-        for width in range(1, (wide or target.vector_registers) + 1):
+        for width in range(1, min(widest, wide or widest) + 1):
             if work.even and wide is not None and wide % width:
                 continue
             if height * width * work.sums + width * (1 + work.even) + 1 >= target.vector_registers:

@@ -5,13 +5,14 @@
         for k: acc += x[rows, k] * w[k, columns]
         epilogue
 
-Rows and columns that are left are done by smaller tiles, in nests of their own.
+Columns that are left are done by smaller tiles, in nests of their own; so are rows, of which those
+left of a number that is not known share one loop over the panels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from passes.ir.expr import Var
@@ -35,9 +36,11 @@ _SHARES = 256  # iterations of a parallel loop that keep any number of threads b
 
 @dataclass(frozen=True)
 class Order:
-    """The loops over tiles, by the axes of the result, outermost first; which of them are cut into
-    rows and lanes; how many rows, if not all, an iteration of the parallel loop takes; the
-    instruction that does the sums, if not multiply-adds."""
+    """The loops over tiles, by the axes of the result, outermost first, without that of the rows if
+    they are done one after the other; which axes are cut into rows and lanes; how many rows, if
+    not all, an iteration of the parallel loop takes; the instruction that does the sums, if not
+    multiply-adds.
+    """
 
     axes: tuple[Axis, ...]
     row: Axis | None
@@ -57,18 +60,26 @@ def schedule_tiles(
     columns = constant(end.extent(s, order.lanes))
     sizes = widths(columns, tile.vectors * target.lanes, target.lanes)
     for piece, width in cut_in_sizes(s, nests, order.lanes, sizes):
-        parts = [(piece, tile.rows)]
-        if order.row is not None and order.block is None:
-            heights = falling(constant(piece[-1].extent(s, order.row)), tile.rows)
-            parts = cut_in_sizes(s, piece, order.row, heights)
-        for part, height in parts:
-            _tile(s, part, copies, order, (height, width), target)
+        if order.row is None or order.block is not None:
+            s.parallel(_tile(s, piece, copies, order, (tile.rows, width), target))
+            continue
+        heights = falling(constant(piece[-1].extent(s, order.row)), tile.rows)
+        (whole, height), *left = cut_in_sizes(s, piece, order.row, heights)
+        s.parallel(_tile(s, whole, copies, order, (height, width), target))
+        around = tuple([axis for axis in order.axes if axis != order.row])
+        last = replace(order, axes=around)
+        made = [_tile(s, part, copies, last, (height, width), target) for part, height in left]
+        for other in made[1:]:
+            s.merge(made[0], other)
+        for loop in made[:1]:
+            s.parallel(loop)
 
 
 def _tile(
     s: Schedule, nests: Nests, copies: int, order: Order, size: tuple[int, int], target: Target
-) -> None:
-    """One part, whose extents are multiples of the tile's `size`."""
+) -> Var:
+    """One part, whose extents are multiples of the tile's `size`; gives the loop to be made
+    parallel."""
     end = nests[-1]
     loops = end.loops(s)
     loops[order.lanes], *inside = s.split(loops[order.lanes], size[1])
@@ -80,6 +91,7 @@ def _tile(
             tiles = [within]
         else:
             loops[order.row], row = s.split(loops[order.row], size[0])
+            tiles = [] if order.row in order.axes else [loops[order.row]]
         inside = [row, *inside]
     outside = [loops[axis] for axis in order.axes]
     s.reorder(*outside, *tiles, *inside)
@@ -97,11 +109,11 @@ def _tile(
             done += _dots(s, nest.label, order.dot)
     for nest in nests[:copies]:
         s.compute_at(nest.label, fused)
-    s.parallel(fused)
     for label in done:
         into_registers(s, label, at, size[1], target)
     for nest in nests[:copies]:
         vectorize_lanes(s, own_loops(s, nest.label)[-1], target.lanes)
+    return fused
 
 
 def _dots(s: Schedule, label: str, dot: Dot) -> list[str]:
@@ -124,7 +136,7 @@ def _fused(s: Schedule, label: str, loops: Sequence[Var], all_of_them: bool) -> 
     """The leading loops as one, as many as give each thread its share; it and the innermost."""
     count, shares = 0, 1
     while count < len(loops) and (shares < _SHARES or all_of_them):
-        shares *= constant(extent(s, loops[count])) or _SHARES
+        shares *= constant(extent(s, loops[count])) or 1
         count += 1
     whole = shared(s, loops[:count])
     inside = [loop for loop in loops if loop in s.loops(label)]
