@@ -113,8 +113,8 @@ def test_a_workload_of_ones_own(project: Path) -> None:
     check(example, project)
 
 
-@pytest.mark.parametrize("what", ["An operator", "A pass", "A target"])
-def test_adding(what: str, project: Path) -> None:
+@pytest.mark.parametrize("what", ["An operator", "A pass", "A target", "A schedule by hand"])
+def test_a_section_of_passes(what: str, project: Path) -> None:
     for example in examples(section(ADDING, what), "sh"):
         check(example, project)
     parts = examples(section(ADDING, what), "python")

@@ -115,7 +115,7 @@ def _operand_names(operator: Operator, call: Apply) -> list[str]:
 
 
 def _letters(text: str) -> str:
-    kept = "".join(c for c in text if c.isalpha() or c == "_").strip("_")
+    kept = "".join(c for c in text if c.isascii() and (c.isalpha() or c == "_")).strip("_")
     return kept or "v"
 
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from passes.importers.block_formats import BlockFormatError, block_format, split
 from passes.importers.storages import storage_of
+from passes.ir.arith import prove
 from passes.ir.dtypes import F32, INDEX, DType, dtype
 from passes.ir.evaluate import integer
 from passes.ir.expr import Const, Dim, Var
-from passes.ir.expr_text import parse_expr
+from passes.ir.expr_text import parse_expr, print_expr
 from passes.ir.graph.nodes import Apply, Attr, GraphFunction, Input, TensorType, Value, Weight
 from passes.ir.graph.parse import parse_type
 from passes.ir.module import Module
@@ -38,11 +39,15 @@ _INTEGERS = (0, 99)  # what other integers are between, unless the case says
 
 
 class CaseError(ValueError):
-    """A case that makes no graph; `at` is the key of the case that is to blame."""
+    """A case that makes no graph; `at` is the key of the case that is to blame, or whose value is.
 
-    def __init__(self, at: str, reason: str) -> None:
+    `known`: the names of which that key should be one; None where it is not the key.
+    """
+
+    def __init__(self, at: str, reason: str, known: Sequence[str] | None = None) -> None:
         super().__init__(reason)
         self.at = at
+        self.known = known
 
 
 def run(
@@ -117,6 +122,10 @@ def input_type(case: Mapping[str, Any], name: str) -> TensorType:
     packed = _QUANTISED.fullmatch(text.strip())
     try:
         type_ = parse_type(f"f32{packed[2]}" if packed else text, {}, case_dims(case))
+        for extent in type_.shape:
+            if not prove(extent >= 1):
+                found = "is" if isinstance(extent, Const) else "may be"
+                raise CaseError(at, f"{text}: extent {print_expr(extent)} {found} less than 1")
         if packed is None:
             return type_
         extents = [e.value for e in type_.shape if isinstance(e, Const)]
@@ -177,6 +186,11 @@ def _applied(
 ) -> Apply:
     if step["operator"] not in OPERATORS:
         raise CaseError(f"{at}operator", f"unknown operator `{step['operator']}`")
+    has = OPERATORS[step["operator"]].attributes
+    for name in step["attributes"]:
+        if name not in has:
+            reason = f"{step['operator']} has no attribute `{name}`"
+            raise CaseError(f"{at}attributes.{name}", reason, tuple(has))
     attrs = {
         name: _attribute(name, value, dims, f"{at}attributes.{name}")
         for name, value in step["attributes"].items()

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from passes.ir.node import Node
+from passes.ir.node import Node, postorder
 
 T = TypeVar("T")
 E = TypeVar("E")
+_DEEP = 100
 
 
 class Derived(Generic[T]):
@@ -30,30 +31,32 @@ class Derived(Generic[T]):
         self.memo, self.rule, self.into = f"_{name}", rule, into
 
     def __call__(self, root: Node) -> T:
-        memo = self.memo
-        if memo not in root.__dict__:
-            self._compute(root)
-        found: T = root.__dict__[memo]
+        known = root.__dict__
+        if self.memo not in known:
+            return self._compute(root)
+        found: T = known[self.memo]
         return found
 
-    def _compute(self, root: Node) -> None:
-        memo, rule, into = self.memo, self.rule, self.into
-        stack = [root]
-        while stack:
-            node = stack[-1]
-            below: list[T] = []
-            ready = True
-            for child in node.children:
-                if into is not Node and not isinstance(child, into):
-                    continue
-                if memo in child.__dict__:
-                    below.append(child.__dict__[memo])
-                else:
-                    stack.append(child)
-                    ready = False
-            if ready:
-                stack.pop()
-                node.__dict__[memo] = rule(node, below)
+    def _compute(self, root: Node, room: int = _DEEP) -> T:
+        memo, into = self.memo, self.into
+        below: list[T] = []
+        for child in root.children:
+            if isinstance(child, into):
+                known = child.__dict__
+                if memo not in known:
+                    if room:
+                        self._compute(child, room - 1)
+                    else:
+                        self._from_below(child)
+                below.append(known[memo])
+        found = root.__dict__[memo] = self.rule(root, below)
+        return found
+
+    def _from_below(self, root: Node) -> None:
+        """`_compute` without recursion."""
+        for node in postorder(root):
+            if isinstance(node, self.into) and self.memo not in node.__dict__:
+                self._compute(node)
 
 
 _NONE: frozenset[object] = frozenset()

@@ -15,6 +15,7 @@ folded here.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from keyword import iskeyword
@@ -144,7 +145,7 @@ class Var(Expr):
     """A variable bound once in its function: by a loop, or by a block iterator.
 
     `ordinal` makes it unique there; text shows `name` and `ordinal` run together (`i3`), so a
-    name has letters and underscores only.
+    name has ASCII letters and underscores only.
     """
 
     name: str
@@ -152,8 +153,8 @@ class Var(Expr):
     dtype: DType = INDEX
 
     def check(self) -> None:
-        if not self.name.replace("_", "a").isalpha():
-            raise IRError(f"variable name '{self.name}' must be letters and underscores")
+        if not (self.name.isascii() and self.name.replace("_", "a").isalpha()):
+            raise IRError(f"variable name '{self.name}' must be ASCII letters and underscores")
 
 
 class Binary(Expr):
@@ -163,14 +164,12 @@ class Binary(Expr):
     b: Expr
     symbol: ClassVar[str] = ""
 
-    @cached_property
-    def dtype(self) -> DType:
-        return self.a.dtype
-
     def check(self) -> None:
-        if self.a.dtype != self.b.dtype:
+        dtype = self.a.dtype
+        if dtype is not self.b.dtype:
             kind = type(self).__name__
-            raise IRError(f"{kind} of different types {self.a.dtype} and {self.b.dtype}")
+            raise IRError(f"{kind} of different types {dtype} and {self.b.dtype}")
+        self.__dict__["dtype"] = dtype
 
 
 class Add(Binary):
@@ -192,7 +191,7 @@ class Div(Binary):
 
     def check(self) -> None:
         super().check()
-        if not self.a.dtype.is_float:
+        if not self.dtype.is_float:
             raise IRError(f"'/' divides floats, not {self.a.dtype}; use '//'")
 
 
@@ -237,9 +236,9 @@ class Shr(Binary):
 class Compare(Binary):
     """A comparison; gives bool (with the operands' lanes)."""
 
-    @cached_property
-    def dtype(self) -> DType:
-        return BOOL.with_lanes(self.a.dtype.lanes)
+    def check(self) -> None:
+        super().check()
+        self.__dict__["dtype"] = BOOL.with_lanes(self.a.dtype.lanes)
 
 
 class Lt(Compare):
@@ -350,18 +349,29 @@ class SymbolicInt(int):
     expr: Expr
 
 
+# Made again and again; other constants go when nobody holds them
+_KEPT = {value: Const(value, INDEX) for value in range(-64, 257)}
+
+
 def const(value: bool | int | float, dtype: DType = INDEX) -> Const:
     """A literal of `dtype`, converting an int to float where the type asks for it."""
+    if dtype is INDEX and type(value) is int:
+        return _KEPT.get(value) or Const(value, INDEX)
     if dtype.is_float:
         return Const(float(value), dtype)
     return Const(value, dtype)
 
 
 def index(value: IntLike) -> Expr:
-    """An int as an index constant; expressions pass through."""
+    """An int as an index constant; expressions pass through. Raises IRError for anything else."""
     if isinstance(value, SymbolicInt):
         return value.expr
-    return value if isinstance(value, Expr) else Const(int(value), INDEX)
+    if isinstance(value, Expr):
+        return value
+    try:
+        return const(operator.index(value))
+    except TypeError:
+        raise IRError(f"an index is an integer or an expression, not {value!r}") from None
 
 
 def _like(value: Scalar, other: Expr) -> Expr:
@@ -396,9 +406,7 @@ def _wrapped(value: int, dtype: DType) -> Const:
 def add(a: Expr, b: Expr) -> Expr:
     if (pair := _both(a, b)) is not None:
         return _wrapped(pair[0] + pair[1], a.dtype)
-    if _is(a, 0):
-        return b
-    return a if _is(b, 0) else Add(a, b)
+    return b if _is(a, 0) else a if _is(b, 0) else Add(a, b)
 
 
 def sub(a: Expr, b: Expr) -> Expr:
@@ -412,9 +420,7 @@ def sub(a: Expr, b: Expr) -> Expr:
 def mul(a: Expr, b: Expr) -> Expr:
     if (pair := _both(a, b)) is not None:
         return _wrapped(pair[0] * pair[1], a.dtype)
-    if _is(a, 0) or _is(b, 1):
-        return a
-    return b if _is(a, 1) or _is(b, 0) else Mul(a, b)
+    return a if _is(a, 0) or _is(b, 1) else b if _is(a, 1) or _is(b, 0) else Mul(a, b)
 
 
 def floordiv(a: Expr, b: Expr) -> Expr:

@@ -7,12 +7,28 @@ a node. `digest` names a node's content the same way in every process.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar, cast, dataclass_transform
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 from weakref import ref
+
+from passes.ir.dtypes import DType
 
 T = TypeVar("T", bound="Node")
 
@@ -24,31 +40,29 @@ def key_of(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """A hashable key of values that tells `1`, `True` and `1.0` (and `0.0`, `-0.0`) apart."""
     if _AMBIGUOUS.isdisjoint(map(type, values)):
         return values
-    key: list[Any] = []
-    for value in values:
-        kind = type(value)
-        if kind is tuple:
-            key.append(key_of(value))
-        elif kind is float:
-            key.append((kind, value.hex()))
-        else:
-            key.append((kind, value) if kind in _AMBIGUOUS else value)
-    return tuple(key)
+    return tuple([_told_apart(value) for value in values])
+
+
+def _told_apart(value: Any) -> Any:
+    kind = type(value)
+    if kind is tuple:
+        return key_of(value)
+    if kind is float:
+        return kind, value.hex()
+    return (kind, value) if kind in _AMBIGUOUS else value
 
 
 class _Entry(ref["Node"]):
-    """A node of the table, which does not keep it alive."""
+    """A node in the table of its class, which does not keep it alive."""
 
-    __slots__ = ("key",)
+    __slots__ = ("key", "table")
     key: Any
-
-
-_table: dict[Any, _Entry] = {}
+    table: dict[Any, _Entry]
 
 
 def _forget(entry: _Entry) -> None:
-    if _table.get(entry.key) is entry:
-        del _table[entry.key]
+    if entry.table.get(entry.key) is entry:
+        del entry.table[entry.key]
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
@@ -62,49 +76,16 @@ class Node:
     """The nodes held directly in the fields, in field order."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
-    _defaults: ClassVar[tuple[Any, ...]] = ()
+
+    if TYPE_CHECKING:
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Self: ...
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, eq=False, repr=False, init=False)(cls)
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
         cls._fields = tuple([field.name for field in fields])
-        cls._defaults = tuple([f.default for f in fields if f.default is not dataclasses.MISSING])
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        fields = cls._fields
-        if kwargs or len(args) != len(fields):
-            args = cls._complete(args, kwargs)
-        key = (cls, *key_of(args))
-        entry = _table.get(key)
-        found = entry() if entry is not None else None
-        if found is not None:
-            return cast("Self", found)
-        node = object.__new__(cls)
-        values = node.__dict__
-        values.update(zip(fields, args, strict=True))
-        values["children"] = tuple(_nodes_in(args))
-        node.check()
-        entry = _Entry(node, _forget)
-        entry.key = key
-        _table[key] = entry
-        return node
-
-    @classmethod
-    def _complete(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """The values of all fields in order. Raises TypeError as a call of a function would."""
-        names = cls._fields
-        absent = len(names) - len(args)
-        if not kwargs and 0 < absent <= len(cls._defaults):
-            return args + cls._defaults[-absent:]
-        values = dict(zip(names[len(names) - len(cls._defaults) :], cls._defaults, strict=True))
-        given = dict(zip(names, args, strict=False))
-        wrong = [name for name in kwargs if name not in names or name in given]
-        values.update(given, **kwargs)
-        missing = [name for name in names if name not in values]
-        if wrong or missing or len(args) > len(names):
-            wanted = f"{cls.__name__}({', '.join(names)})"
-            raise TypeError(f"{wanted}: {len(args)} values and {sorted(kwargs)} do not fit")
-        return tuple([values[name] for name in names])
+        cls.__new__ = _constructor(cls, fields)  # type: ignore[method-assign]
 
     def check(self) -> None:
         """Raises `IRError` if the fields do not fit together. Runs once per distinct node."""
@@ -143,8 +124,82 @@ class IRError(ValueError):
     """A node, function or module that breaks a rule of its IR; the text says which and where."""
 
 
+_CONSTRUCTOR = """
+def __new__(cls{params}):
+    key = {key}
+    entry = table.get(key)
+    if entry is not None:
+        found = entry()
+        if found is not None:
+            return found
+    node = new(cls)
+    own = node.__dict__
+    {fields}
+    own["children"] = {children}
+    node.check()
+    entry = table[key] = Entry(node, forget)
+    entry.key, entry.table = key, table
+    return node
+"""
+
+
+def _constructor(cls: type[Node], fields: Sequence[dataclasses.Field[Any]]) -> Callable[..., Any]:
+    """`__new__` of a class, written out for its fields: nothing is called as often.
+
+    Where a field's annotation says nodes, types or strings, or tuples of those, its value tells
+    itself apart; where it says one node or a tuple of them, those are the children.
+    """
+    space: dict[str, Any] = {"new": object.__new__, "table": {}, "Entry": _Entry}
+    space |= {"forget": _forget, "told_apart": _told_apart, "nodes_in": _nodes_in}
+    params, key, children = "", "", ""
+    for field in fields:
+        name, said = field.name, str(field.type)
+        params += f", {name}"
+        if field.default is not dataclasses.MISSING:
+            space[f"default_{name}"] = field.default
+            params += f"=default_{name}"
+        known = _named(said, sys.modules[cls.__module__].__dict__, {})
+        nodes = {w for w, k in known.items() if isinstance(k, type) and issubclass(k, Node)}
+        plain = {w for w, k in known.items() if k in (str, None, tuple, DType) or _is_word(k)}
+        key += f"{name}, " if known.keys() <= nodes | plain else f"told_apart({name}), "
+        if said in nodes:
+            children += f"{name}, "
+        elif said in {f"tuple[{node}, ...]" for node in nodes}:
+            children += f"*{name}, "
+        elif said in {f"{node} | None" for node in nodes}:
+            children += f"*(() if {name} is None else ({name},)), "
+        elif not known.keys() <= plain | {"bool", "int", "float"}:
+            children += f"*nodes_in(({name},)), "
+    names = [f'own["{field.name}"] = {field.name}' for field in fields]
+    text = _CONSTRUCTOR.format(
+        params=params,
+        key=f"({key})",
+        fields="; ".join(names) or "pass",
+        children="key" if key == children else f"({children})",
+    )
+    exec(compile(text, f"<{cls.__name__}>", "exec"), space)
+    made: Callable[..., Any] = space["__new__"]
+    return made
+
+
+def _named(annotation: str, space: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """What the words of an annotation mean, those of aliases that are strings too."""
+    for word in re.findall(r"\w+", annotation):
+        if word not in known:
+            known[word] = space.get(word, getattr(builtins, word, ...))
+            if isinstance(known[word], str):
+                _named(known[word], space, known)
+    return known
+
+
+def _is_word(meaning: Any) -> bool:
+    """Whether it is an alias, of strings or of other annotations."""
+    texts = get_args(meaning) if get_origin(meaning) is Literal else (meaning,)
+    return all(isinstance(text, str) for text in texts)
+
+
 def _nodes_in(values: tuple[Any, ...]) -> list[Node]:
-    found = []
+    found: list[Node] = []
     for value in values:
         if isinstance(value, Node):
             found.append(value)
@@ -198,24 +253,25 @@ def rewrite(
     all that is below it.
     """
     done: dict[Node, Node] = {} if memo is None else memo
-    stack: list[tuple[Node, bool]] = [(root, False)]
+    if where is not None and not where(root):
+        return root
+    stack: list[Node] = [root]
     while stack:
-        node, expanded = stack.pop()
+        node = stack[-1]
         if node in done:
+            stack.pop()
             continue
-        if not expanded:
-            if where is not None and not where(node):
-                done[node] = node
-                continue
-            if node.children:
-                stack.append((node, True))
-                stack.extend([(child, False) for child in node.children if child not in done])
-                continue
+        left = [child for child in node.children if child not in done]
+        if where is not None and left:
+            done.update({child: child for child in left if not where(child)})
+            left = [child for child in left if child not in done]
+        if left:
+            stack.extend(reversed(left))
+            continue
+        stack.pop()
         rebuilt = node
-        for child in node.children:
-            if done[child] is not child:
-                rebuilt = type(node)(*[_mapped(value, done) for value in node.values()])
-                break
+        if any(done[child] is not child for child in node.children):
+            rebuilt = type(node)(*[_mapped(value, done) for value in node.values()])
         replacement = rule(rebuilt)
         done[node] = rebuilt if replacement is None else replacement
     return cast(T, done[root])

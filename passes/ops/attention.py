@@ -8,18 +8,27 @@ throughout (memory of states starts as zeros): positions not filled yet are weig
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from passes.ir.dtypes import F32, I32, INDEX
 from passes.ir.expr import cast, floormod, index
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.nests import nested_block
 from passes.ops.shapes import same, same_shape
 from passes.ops.stream import Stream
@@ -48,12 +57,7 @@ class CacheAppend(Operator):
         self.require(fits, "takes past i32 [b]", cache, past)
         return (cache,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         cache, new, past = (np.asarray(x) for x in inputs)
         result = cache.copy()
         for row, begin in enumerate(past.tolist()):
@@ -64,13 +68,7 @@ class CacheAppend(Operator):
             result[row, begin : begin + new.shape[1]] = new[row]
         return (result,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (cache, new, past), (out,) = inputs, outputs
         assert isinstance(cache, Buffer) and isinstance(new, Buffer) and isinstance(past, Buffer)
         if out is not cache:
@@ -117,12 +115,7 @@ class Attention(Operator):
         self.require(fits, "takes past i32 [b]", q, past)
         return (q,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         q, keys, values, past = (np.asarray(x) for x in inputs)
         keys, values = keys.astype(np.float32), values.astype(np.float32)
         _, n, heads, size = q.shape
@@ -140,13 +133,7 @@ class Attention(Operator):
             result[row] = mixed.transpose(2, 0, 1, 3).reshape(n, heads, size)
         return (result,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         q, keys, values, past = inputs
         assert isinstance(q, Buffer) and isinstance(keys, Buffer)
         assert isinstance(values, Buffer) and isinstance(past, Buffer)

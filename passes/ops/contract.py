@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,11 +12,20 @@ import numpy as np
 from passes.ir.dtypes import F32, F64, I32, DType
 from passes.ir.expr import Expr, cast
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer, Load
 from passes.ir.node import IRError
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.nests import nested_block
 from passes.ops.shapes import same, tensor
 
@@ -109,23 +118,12 @@ class Contract(Operator):
                 self.require(same(known, extent), f"takes one extent of axis {letter}", a, b)
         return (tensor(dtype, *[extents[letter] for letter in eq.out]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         a, b = (np.asarray(x) for x in inputs)
         result = np.einsum(attrs["equation"], exact(a), exact(b), optimize=True)
         return (summed(result, a.dtype),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (left, right), (out,) = inputs, outputs
         assert isinstance(left, Buffer) and isinstance(right, Buffer)
         eq = self._equation(dict(call.attrs))

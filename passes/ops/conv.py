@@ -6,17 +6,26 @@ block without conditions, so that both can be scheduled like any other map and c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from passes.ir.expr import Expr, cast, index
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.contract import exact, sum_type, summed
 from passes.ops.nests import nested_block
 from passes.ops.shapes import Shape, is_one, same, tensor
@@ -70,12 +79,7 @@ class Conv(Operator):
         require_room(self, form, places, x)
         return (tensor(dtype, *_arranged(layout, [x.shape[0]], form.places(places), [out])),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w = (np.asarray(value) for value in inputs)
         kind, groups, first = x.dtype, attrs["groups"], attrs["layout"] == "first"
         if first:
@@ -91,13 +95,7 @@ class Conv(Operator):
         total = total.swapaxes(0, 1).reshape(*part.shape[:-1], made)
         return (summed(np.moveaxis(total, -1, 1) if first else total, kind),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w), (out,) = inputs, outputs
         assert isinstance(x, Buffer) and isinstance(w, Buffer)
         attrs = dict(call.attrs)
@@ -157,12 +155,7 @@ class CapsuleConv(Operator):
         places = form.places(x.shape[1:3])
         return (tensor(dtype, x.shape[0], *places, x.shape[3], w.shape[3], w.shape[5]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w = (np.asarray(value) for value in inputs)
         form = windows(self, attrs, w.shape[:2])
         padded, weights = pad_array(exact(x), (1, 2), form.padding), exact(w)
@@ -171,13 +164,7 @@ class CapsuleConv(Operator):
             total = total + np.einsum("byxpki,kqio->byxpqo", part, weights[tap], optimize=True)
         return (summed(total, x.dtype),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w), (out,) = inputs, outputs
         assert isinstance(x, Buffer) and isinstance(w, Buffer)
         taps = constants(self, w.shape[:2], "windows", call.inputs[1].type)

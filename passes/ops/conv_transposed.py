@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from passes.ir.arith import prove, simplify
 from passes.ir.expr import Expr, Select, both, cast, const, index, minimum
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.contract import exact, sum_type, summed
 from passes.ops.nests import nested_block
 from passes.ops.shapes import Shape, is_one, same, tensor
@@ -52,12 +61,7 @@ class ConvTransposed(Operator):
         self.require(positive, "takes padding that leaves places", x, w)
         return (tensor(dtype, x.shape[0], *places, w.shape[-1]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w = (np.asarray(value) for value in inputs)
         form = windows(self, attrs, w.shape[:-2])
         rows, weights = exact(x), exact(w)
@@ -76,13 +80,7 @@ class ConvTransposed(Operator):
             whole[(slice(None), *box)] += rows @ weights[tap]
         return (summed(whole[(slice(None), *wanted)], x.dtype),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w), (out,) = inputs, outputs
         assert isinstance(x, Buffer) and isinstance(w, Buffer)
         attrs = dict(call.attrs)

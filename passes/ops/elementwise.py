@@ -27,10 +27,18 @@ from passes.ir.expr import (
 )
 from passes.ir.expr import Select as SelectExpr
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder
-from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand, element
+from passes.ir.quantised import Array, element
 from passes.ops.shapes import Shape, broadcast, projected
 
 
@@ -58,21 +66,10 @@ class Elementwise(Operator):
             whole = shape or ()
         return (TensorType(whole, self.result(inputs, attrs)),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.asarray(self.array([np.asarray(x) for x in inputs], attrs)),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (out,) = outputs
 
         def value(*indices: Expr) -> Expr:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,10 +12,19 @@ from passes.ir.arith import prove
 from passes.ir.dtypes import INDEX, DType
 from passes.ir.expr import Expr, cast, const, index, product
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.nests import nested_block
 from passes.ops.shapes import (
     broadcast,
@@ -37,13 +46,7 @@ class _Layout(Operator):
     def source(self, indices: Sequence[Expr], x: Buffer, call: Apply) -> Sequence[Expr]:
         """Coordinates in the result -> coordinates in the operand."""
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,) = inputs
         assert isinstance(x, Buffer)
         b.map(outputs[0], lambda *at: load(x, *self.source(at, x, call)), label=self.name)
@@ -62,12 +65,7 @@ class Reshape(_Layout):
         self.require(inputs[0].storage is None, "takes a plain tensor", inputs[0])
         return (made,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.asarray(inputs[0]).reshape(shapes[0]),)
 
     def source(self, indices: Sequence[Expr], x: Buffer, call: Apply) -> Sequence[Expr]:
@@ -103,12 +101,7 @@ class Transpose(_Layout):
         self.require(inputs[0].storage is None, "takes a plain tensor", inputs[0])
         return (tensor(inputs[0].dtype, *[inputs[0].shape[a] for a in order]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.asarray(inputs[0]).transpose(attrs["axes"]),)
 
     def source(self, indices: Sequence[Expr], x: Buffer, call: Apply) -> Sequence[Expr]:
@@ -137,12 +130,7 @@ class Slice(_Layout):
         self.require(inside, "takes a box that surely lies inside the operand", x)
         return (tensor(x.dtype, *shape),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         box = [slice(b, b + e) for b, e in zip(attrs["begin"], shapes[0], strict=True)]
         return (np.asarray(inputs[0])[tuple(box)],)
 
@@ -164,12 +152,7 @@ class BroadcastTo(_Layout):
         self.require(fits, "takes a shape the operand repeats to", inputs[0], made)
         return (made,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.broadcast_to(np.asarray(inputs[0]), shapes[0]),)
 
     def source(self, indices: Sequence[Expr], x: Buffer, call: Apply) -> Sequence[Expr]:
@@ -194,21 +177,10 @@ class Concat(Operator):
             total = total + x.shape[axis]
         return (tensor(first.dtype, *first.shape[:axis], total, *first.shape[axis + 1 :]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.concatenate([np.asarray(x) for x in inputs], attrs["axis"]),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         axis = self.integer(dict(call.attrs), "axis")
         begin: Expr = index(0)
         for x in inputs:
@@ -234,21 +206,10 @@ class Full(Operator):
             raise self.error(f"attribute 'dtype' must be an element type, not {dtype!r}")
         return (tensor(dtype, *self.shape(attrs)),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.full(shapes[0], attrs["value"], attrs["dtype"].numpy),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         value, dtype = call.attr("value"), outputs[0].dtype
         assert isinstance(value, bool | int | float | Expr)
         whole = cast(value, dtype) if isinstance(value, Expr) else const(value, dtype)
@@ -269,24 +230,13 @@ class Iota(Operator):
             raise self.error(f"attribute 'dtype' must be a fixed-width integer, not {dtype!r}")
         return (tensor(dtype, *shape),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         axis = attrs["axis"]
         line = np.arange(shapes[0][axis], dtype=attrs["dtype"].numpy)
         spread = line.reshape([-1 if i == axis else 1 for i in range(len(shapes[0]))])
         return (np.broadcast_to(spread, shapes[0]),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         axis = self.integer(dict(call.attrs), "axis")
         b.map(outputs[0], lambda *at: cast(at[axis], outputs[0].dtype), label=self.name)
 

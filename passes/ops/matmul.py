@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,10 +11,19 @@ from passes.ir.arith import prove
 from passes.ir.dtypes import F32, INDEX
 from passes.ir.expr import Expr, cast, index, maximum, minimum
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand, QuantisedArray, element
+from passes.ir.quantised import Array, QuantisedArray, element
 from passes.ops.shapes import same, tensor
 
 
@@ -32,23 +41,12 @@ class Matmul(Operator):
         self.require(w.dtype.is_float, "takes w of floats", w)
         return (tensor(F32, x.shape[0], w.shape[0]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w = inputs
         values = w.values if isinstance(w, QuantisedArray) else w.astype(np.float32, copy=False)
         return (np.asarray(x) @ values.T,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w), (out,) = inputs, outputs
         assert isinstance(x, Buffer)
         weight = element(w)
@@ -80,12 +78,7 @@ class Gather(Operator):
         self.require(fits, f"takes a table of at least {rows} rows", table)
         return (tensor(F32, *ids.shape, table.shape[1]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         table, ids = inputs[0], np.asarray(inputs[1])
         last = (attrs["rows"] or table.shape[0]) - 1
         rows = np.clip(ids.astype(np.int64).ravel(), 0, last)
@@ -93,13 +86,7 @@ class Gather(Operator):
             return (table.decoded(rows).reshape(shapes[0]),)
         return (table[rows].astype(np.float32).reshape(shapes[0]),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (table, ids), (out,) = inputs, outputs
         assert isinstance(ids, Buffer)
         row = element(table)

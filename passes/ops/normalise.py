@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,10 +11,19 @@ from passes.ir.arith import simplify
 from passes.ir.dtypes import F32
 from passes.ir.expr import Call, Const, Expr, cast, const, index, product
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.shapes import same, tensor
 
 
@@ -28,22 +37,11 @@ class LayerNorm(Operator):
     def infer(self, inputs: Types, attrs: AttrMap) -> tuple[TensorType, ...]:
         return _checked(self, inputs, attrs)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w, b = (np.asarray(value) for value in inputs)
         return (_normal(x, (-1,), attrs["eps"]) * w + b,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w, shift), (out,) = inputs, outputs
         assert isinstance(x, Buffer) and isinstance(w, Buffer) and isinstance(shift, Buffer)
         width = x.shape[-1]
@@ -82,24 +80,13 @@ class GroupNorm(Operator):
         self.require(fits, f"takes channels in {groups} groups", made)
         return (made,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w, b = (np.asarray(value) for value in inputs)
         parts = x.reshape(*x.shape[:-1], attrs["groups"], -1)
         axes = (*range(1, x.ndim - 1), -1)
         return (_normal(parts, axes, attrs["eps"]).reshape(x.shape) * w + b,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w, shift), (out,) = inputs, outputs
         assert isinstance(x, Buffer) and isinstance(w, Buffer) and isinstance(shift, Buffer)
         attrs = dict(call.attrs)
@@ -142,22 +129,11 @@ class L2Norm(Operator):
         self.require(len(x.shape) > 1, "takes two axes or more", x)
         return (tensor(F32, x.shape[0]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         return (np.sqrt(np.sum(x * x, tuple(range(1, x.ndim)))),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,), (out,) = inputs, outputs
         assert isinstance(x, Buffer)
         squares = b.local("squares", out.shape, F32)

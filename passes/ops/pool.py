@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,10 +11,19 @@ import numpy as np
 from passes.ir.dtypes import F32
 from passes.ir.expr import Add, Expr, Max, const
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.nests import nested_block
 from passes.ops.shapes import tensor
 from passes.ops.windows import (
@@ -63,12 +72,7 @@ class Pool(Operator):
         kept = (0, channels)
         return (tensor(F32, *[e if a in kept else next(made) for a, e in enumerate(x.shape)]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         _, axes = axes_of(attrs["layout"], x.ndim)
         form = self._windows(attrs, len(axes))
@@ -81,13 +85,7 @@ class Pool(Operator):
         )
         return (np.moveaxis(result, range(1, x.ndim - 1), axes),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,), (out,) = inputs, outputs
         assert isinstance(x, Buffer)
         attrs = dict(call.attrs)

@@ -10,18 +10,27 @@ codes the values over the scale, rounded; a weight's offsets meet the `sums` of 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from passes.ir.dtypes import F32, I8, I32
 from passes.ir.expr import Call, Const, Expr, Lt, Select, cast, const
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand, QuantisedArray, QuantisedBuffers
+from passes.ir.quantised import Array, QuantisedArray, QuantisedBuffers
 from passes.ops.shapes import same_shape, tensor
 
 BLOCK = 32
@@ -59,12 +68,7 @@ class QuantiseBlocks(Operator):
             tensor(F32, rows, int(width) // step),
         )
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         blocks = x.reshape(len(x), -1, BLOCK)
         largest = np.abs(blocks).max(axis=2)
@@ -78,13 +82,7 @@ class QuantiseBlocks(Operator):
         sums = sums.reshape(len(x), -1, attrs["sums"] // step).sum(axis=2, dtype=np.float32)
         return codes, scale, sums
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,), (codes, scale, sums) = inputs, outputs
         assert isinstance(x, Buffer)
         rows, blocks = scale.shape
@@ -156,12 +154,7 @@ class MatmulQ(Operator):
         )  # fmt: skip
         return (tensor(F32, rows, w.shape[0]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         codes, scale, sums, w = inputs
         assert isinstance(w, QuantisedArray)
         codes, scale, sums = np.asarray(codes), np.asarray(scale), np.asarray(sums)
@@ -180,13 +173,7 @@ class MatmulQ(Operator):
             result += dots * scale_x[:, block, None] * scale_w[None, :, block]
         return (result,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (codes, scale, sums, w), (out,) = inputs, outputs
         assert isinstance(codes, Buffer) and isinstance(scale, Buffer)
         assert isinstance(sums, Buffer) and isinstance(w, QuantisedBuffers)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from passes.ir.dtypes import F32, I32
 from passes.ir.expr import And, Call, Const, Eq, Expr, Lt, Or, Select, cast, const
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import Combine, LoopBuilder, Tuple, identity, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.shapes import same, tensor
 
 _LAST = (1 << 31) - 1  # a position that every other one comes before
@@ -37,24 +46,13 @@ class Reduce(Operator):
         kept = (1,) if attrs["keep"] else ()
         return (tensor(x.dtype, *x.shape[:axis], *kept, *x.shape[axis + 1 :]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         if self._combine == "add":
             return (np.sum(x, attrs["axis"], x.dtype, keepdims=attrs["keep"]),)
         return (np.max(x, attrs["axis"], keepdims=attrs["keep"]),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,) = inputs
         assert isinstance(x, Buffer)
         axis, keep = self.integer(dict(call.attrs), "axis"), bool(call.attr("keep"))
@@ -80,21 +78,10 @@ class ArgMax(Operator):
         self.require(x.storage is None and x.dtype.is_float, "takes plain floats", x)
         return (tensor(I32, *x.shape[:axis], *x.shape[axis + 1 :]),)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         return (np.asarray(np.argmax(np.asarray(inputs[0]), attrs["axis"]), np.int32),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,), (out,) = inputs, outputs
         assert isinstance(x, Buffer)
         axis = self.integer(dict(call.attrs), "axis")
@@ -127,23 +114,12 @@ class Softmax(Operator):
         self.require(len(x.shape) > 0, "takes a tensor of one axis or more", x)
         return (x,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         return (e / e.sum(axis=-1, keepdims=True),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x,), (out,) = inputs, outputs
         assert isinstance(x, Buffer)
         rows = x.shape[:-1]
@@ -178,23 +154,12 @@ class RmsNorm(Operator):
         self.require(fits, "takes x [.., K] and w [K]", x, w)
         return (x,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x, w = np.asarray(inputs[0]), np.asarray(inputs[1])
         mean = np.mean(x * x, axis=-1, keepdims=True)
         return (x * (np.float32(1) / np.sqrt(mean + np.float32(attrs["eps"]))) * w,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (x, w), (out,) = inputs, outputs
         assert isinstance(x, Buffer) and isinstance(w, Buffer)
         width = x.shape[-1]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from passes.ir.dtypes import F32, I32
 from passes.ir.expr import Call, Expr, Lt, Mul, Select, cast, const, index
 from passes.ir.graph.nodes import Apply, Attr, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.shapes import same, same_shape, tensor
 
 
@@ -38,24 +47,13 @@ class RopeTables(Operator):
         table = tensor(F32, past.shape[0] * n, frequencies.shape[0])
         return (table, table)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         past, frequencies = np.asarray(inputs[0]), np.asarray(inputs[1])
         positions = (past[:, None] + np.arange(attrs["n"], dtype=np.int32)).astype(np.float32)
         angles = positions.reshape(-1, 1) * frequencies
         return np.cos(angles), np.sin(angles)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         past, frequencies = inputs
         assert isinstance(past, Buffer) and isinstance(frequencies, Buffer)
         n = self._count(dict(call.attrs))
@@ -94,24 +92,13 @@ class Rope(Operator):
         )  # fmt: skip
         return (x,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         x = np.asarray(inputs[0])
         cos, sin = (np.asarray(table)[:, None, :] for table in inputs[1:])
         first, second = np.split(x, 2, axis=2)
         return (np.concatenate((first * cos - second * sin, second * cos + first * sin), axis=2),)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         x, cos, sin = inputs
         assert isinstance(x, Buffer) and isinstance(cos, Buffer) and isinstance(sin, Buffer)
         size = x.shape[2]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import cast, index, maximum, minimum
 from passes.ir.graph.nodes import Apply, TensorType
-from passes.ir.graph.operator import AttrMap, Operator, Types
+from passes.ir.graph.operator import (
+    AttrMap,
+    Inputs,
+    Numbers,
+    Operands,
+    Operator,
+    Outputs,
+    Sizes,
+    Types,
+)
 from passes.ir.loop.builder import LoopBuilder, load
 from passes.ir.loop.nodes import Buffer
-from passes.ir.quantised import Array, BufferOperand, Operand
+from passes.ir.quantised import Array
 from passes.ops.nests import nested_block
 from passes.ops.shapes import same
 
@@ -41,24 +47,13 @@ class ScatterAdd(Operator):
         self.require(table.dtype.bits > 1, "takes numbers", table)
         return (table,)
 
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         table, ids, rows = (np.asarray(value) for value in inputs)
         result = table.copy()
         np.add.at(result, np.clip(ids.astype(np.int64), 0, len(table) - 1), rows)
         return (result,)
 
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         (table, ids, rows), (out,) = inputs, outputs
         assert isinstance(table, Buffer) and isinstance(ids, Buffer) and isinstance(rows, Buffer)
         if out is not table:

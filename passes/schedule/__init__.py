@@ -3,6 +3,7 @@
 definition ──primitives──► scheduled function          (rules decide which, `passes.search`)
 
 schedule, recorder     the steps as methods, each kept in a trace
+arguments              is what a step is given of the kind that it takes?
 primitives/            one step a file
 trace, instruction     the steps as data, as Python (trace_text) and as JSON (trace_data)
 replay, queries        doing them again, from the first that differs; how they name what they take
@@ -16,6 +17,7 @@ staging, reindexing    values computed beforehand, along a block's own iterators
 write_back             a block's results in a temporary first
 consumer               an elementwise block seen from the block that computes what it reads
 pipelining             which software pipelines of a loop are legal
+filling                was what is read stored just before, and all of it?
 legality, motion, reductions    what parallel loops, moved computations and inits need of that
 combiner               what a reduction combines
 instructions/, intrinsics    the table of tensor intrinsics, as texts and read

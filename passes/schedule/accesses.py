@@ -13,6 +13,7 @@ from passes.ir.loop.nodes import (
     AsyncGroup,
     AsyncWait,
     Block,
+    BlockIter,
     Buffer,
     For,
     Function,
@@ -85,6 +86,11 @@ def _range(extent: Expr) -> tuple[Expr, Expr]:
     return Const(0, extent.dtype), extent - 1
 
 
+def iterator_ranges(iters: Iterable[BlockIter]) -> Ranges:
+    """Iterators of blocks with their first and last value."""
+    return {it.var: _range(it.extent) for it in iters}
+
+
 def precedes(a: Access, b: Access) -> tuple[list[For], bool]:
     """The loops around both, and whether `a` comes first within one iteration of them all.
 
@@ -117,19 +123,21 @@ loads_in = Derived("loads", _loads)
 def _read(
     roots: Iterable[Expr], path: Path, conditions: tuple[Expr, ...], found: list[Access]
 ) -> None:
-    for load in dict.fromkeys([load for e in roots for load in loads_in(e)]):
+    loads = [load for e in roots for load in loads_in(e)]
+    for load in dict.fromkeys(loads) if loads else ():
         for indices in _elements(load.indices):
             found.append(Access(load.buffer, indices, False, None, path, conditions))
 
 
 def _elements(indices: tuple[Expr, ...]) -> list[tuple[Expr, ...]]:
     """The places of the elements of a short vector; others are one place."""
-    axis = next((k for k, i in enumerate(indices) if i.dtype.lanes > 1), None)
-    vector = None if axis is None else indices[axis]
-    if not isinstance(vector, Ramp) or vector.lanes > _SHORT:
-        return [indices]
-    places = [vector.base + vector.stride * lane for lane in range(vector.lanes)]
-    return [(*indices[:axis], place, *indices[axis:][1:]) for place in places]
+    for axis, vector in enumerate(indices):
+        if vector.dtype.lanes > 1:
+            if not isinstance(vector, Ramp) or vector.lanes > _SHORT:
+                break
+            places = [vector.base + vector.stride * lane for lane in range(vector.lanes)]
+            return [(*indices[:axis], place, *indices[axis + 1 :]) for place in places]
+    return [indices]
 
 
 def _walk(stmt: Stmt, path: Path, conditions: tuple[Expr, ...], found: list[Access]) -> None:

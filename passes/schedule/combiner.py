@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from passes.ir.dtypes import BOOL, INDEX
 from passes.ir.expr import Add, Binary, Call, Expr, Max, Min
@@ -51,6 +52,7 @@ class Reduction:
         return self.targets[0].indices
 
 
+@lru_cache(maxsize=1 << 10)
 def reduction_of(block: Block) -> Reduction | None:
     """The block's reduction: that of `combiner_of`, or one update by a combiner of tuples.
 

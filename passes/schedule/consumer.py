@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from passes.ir.arith import free_vars, prove, simplify, substitute
-from passes.ir.expr import TRUE, Const, Expr, Var, both
+from passes.ir.expr import TRUE, Expr, Var, both
 from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import Block, Buffer, For, Function, If, Load, Seq, Stmt, Store
 from passes.ir.node import postorder, rewrite
-from passes.schedule.accesses import Ranges, accesses, ranges
+from passes.schedule.accesses import Ranges, accesses, iterator_ranges, ranges
+from passes.schedule.bindings import bindings_of
 from passes.schedule.coverage import in_iterators, runs
-from passes.schedule.dependence import differ, steady
+from passes.schedule.dataflow import stores_apart
+from passes.schedule.dependence import steady
 from passes.schedule.inverse import inverse
 from passes.schedule.legality import checked
 from passes.schedule.motion import (
@@ -77,9 +79,9 @@ class Consumer:
         return loops_in(around)
 
     def runs_once(self) -> bool:
-        """Whether those loops run each instance of the producer once."""
-        loops = {one.var: one.extent for one in self.producer_loops()}
-        return runs(self.producer.bindings, loops, ranges(self.function)) is not None
+        """Whether those loops run no instance of the producer twice."""
+        path = path_to_block(self.function, self.producer.label, self.refuse.primitive)
+        return bindings_of(path, self.producer_loops()).once
 
     def into(self, merged: Block) -> Function:
         """The function with `merged` in place of the producer, and without the consumer.
@@ -142,7 +144,7 @@ def consumer_of(
     if not all(steady(e, changing) for e in (*fixed, block.predicate or TRUE)):
         raise refuse("its loops, bindings or indices read memory that the function stores to")
     known = ranges(function)
-    limits = {**known, **_limits(producer)}
+    limits = {**known, **iterator_ranges(producer.iters)}
     turned = inverse(old.indices, {it.var: it.extent for it in block.iters}, made.indices, limits)
     if turned is None:
         raise refuse(f"its iterators do not follow from the element of '{name_of(old.buffer)}'")
@@ -170,7 +172,7 @@ def _plain_store(refuse: Refusal, block: Block) -> Store:
         raise refuse("its body is not one plain store")
     if any(it.kind != "spatial" for it in block.iters):
         raise refuse("it has iterators that are not spatial")
-    if not differ(store.indices, [it.var for it in block.iters], _limits(block)):
+    if not stores_apart(block):
         raise refuse("two of its instances may store to one place")
     own = [n for n in postorder(store) if isinstance(n, Load) and n.buffer is store.buffer]
     if any(n.indices != store.indices for n in own):
@@ -234,7 +236,3 @@ def _instances(refuse: Refusal, block: Block, loops: Sequence[For], known: Range
     for it, run in zip(block.iters, found, strict=True):
         asked += [it.var >= run.first, it.var < run.end]
     return asked
-
-
-def _limits(block: Block) -> Ranges:
-    return {it.var: (Const(0, it.var.dtype), it.extent - 1) for it in block.iters}

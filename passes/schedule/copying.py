@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from passes.ir.expr_text import name_of
-from passes.ir.loop.nodes import CONCURRENT, THREAD_AXES, AsyncGroup, AsyncWait, For, Function
+from typing import Any
+
+from passes.ir.arith import prove
+from passes.ir.expr_text import name_of, print_expr
+from passes.ir.loop.nodes import (
+    CONCURRENT,
+    THREAD_AXES,
+    AsyncGroup,
+    AsyncWait,
+    Block,
+    For,
+    Function,
+    If,
+    Stmt,
+    While,
+)
 from passes.schedule.tree import blocks_in, loaded, spell, statements, written
 
 
@@ -11,7 +25,9 @@ def objection_to_copies(before: Function, after: Function) -> str | None:
     """Why the groups of copies of `after` no longer do what those of `before` did; None if they do.
 
     Their blocks are the same ones, they read nothing that they store to, and waits name all that
-    lands. A queue is used inside one iteration of a concurrent loop, or all outside of it.
+    lands. A queue is used inside one iteration of a concurrent loop, or all outside. If a wait
+    leaves copies of its queue on their way, loops and branches around copies and waits stay as
+    they were: the order of the copies decides which these are.
     """
     whole = statements(after)
     groups = [s for s in whole if isinstance(s, AsyncGroup)]
@@ -33,6 +49,12 @@ def objection_to_copies(before: Function, after: Function) -> str | None:
         landing = [written(group) for group in groups if group.queue == wait.queue]
         if frozenset(wait.buffers) != frozenset().union(*landing):
             return f"a wait for the copies of '{wait.queue}' would not name all that lands"
+        leaves = not prove(wait.pending.equal(0))
+        if leaves and _issued(before.body, wait.queue) != _issued(after.body, wait.queue):
+            return (
+                f"copies of '{wait.queue}' would be issued in another order or number, and a wait"
+                f" leaves {print_expr(wait.pending)} of them on their way"
+            )
     for loop in (s for s in whole if isinstance(s, For) and s.kind in CONCURRENT):
         inside = _queues(loop)
         shared = {q for q, count in inside.items() if count < _queues(after)[q]}
@@ -48,4 +70,26 @@ def _queues(root: For | Function) -> dict[str, int]:
     for stmt in statements(root):
         if isinstance(stmt, AsyncGroup | AsyncWait):
             found[stmt.queue] = found.get(stmt.queue, 0) + 1
+    return found
+
+
+def _issued(stmt: Stmt, queue: str) -> tuple[Any, ...]:
+    """The copies and waits of a queue in program order, with what is around them alone."""
+    match stmt:
+        case AsyncWait():
+            return ((stmt.pending,),) if stmt.queue == queue else ()
+        case If(cond, then, other):
+            one, two = _issued(then, queue), () if other is None else _issued(other, queue)
+            return ((cond, one, two),) if one or two else ()
+    below = [_issued(child, queue) for child in stmt.children if isinstance(child, Stmt)]
+    found = tuple([event for part in below for event in part])
+    match stmt:
+        case AsyncGroup() if stmt.queue == queue:
+            return (("group", *found),)
+        case For(var, extent, _):
+            return ((var, extent, *found),) if found else ()
+        case While(cond, _):
+            return ((cond, *found),) if found else ()
+        case Block() if stmt.predicate is not None:
+            return ((stmt.predicate, *found),) if found else ()
     return found

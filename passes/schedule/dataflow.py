@@ -8,9 +8,9 @@ computed before (*compact dataflow*), they may be moved to their consumers.
 from __future__ import annotations
 
 from passes.ir.arith import free_vars
-from passes.ir.expr import index
 from passes.ir.loop.nodes import Block, Function, Load, Store, Update
 from passes.ir.node import postorder
+from passes.schedule.accesses import iterator_ranges
 from passes.schedule.bindings import bindings_of
 from passes.schedule.dependence import differ
 from passes.schedule.footprints import uncovered
@@ -69,6 +69,13 @@ def not_compact(function: Function) -> str | None:
     return None
 
 
+def stores_apart(block: Block) -> bool:
+    """Whether instances that differ in a spatial iterator store to different elements."""
+    spatial = [it.var for it in block.iters if it.kind == "spatial"]
+    known = iterator_ranges(block.iters)
+    return all(differ(place.indices, spatial, known) for place in dict.fromkeys(_places(block)))
+
+
 def _places(block: Block) -> list[Load]:
     """The elements that an instance stores to."""
     found: list[Load] = []
@@ -90,11 +97,7 @@ def _not_dominant(function: Function, block: Block) -> str | None:
 
 
 def _not_disjoint(block: Block) -> str | None:
-    spatial = [it.var for it in block.iters if it.kind == "spatial"]
-    known = {it.var: (index(0), it.extent - 1) for it in block.iters}
     places = dict.fromkeys(_places(block))
     if len({place.buffer for place in places}) < len(places):
         return "it stores to several elements of a buffer"
-    if not all(differ(place.indices, spatial, known) for place in places):
-        return "two instances may store to the same element"
-    return None
+    return None if stores_apart(block) else "two instances may store to the same element"

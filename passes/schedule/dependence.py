@@ -8,7 +8,7 @@ Answers are conservative: "may" unless disjointness is proved from the indices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 
@@ -37,20 +37,24 @@ Facts = tuple[tuple[Var, Expr, Expr], ...]
 
 
 def carried(
-    loop: For, known: Ranges, *, reductions: bool = False, private: Iterable[Buffer] = ()
+    loop: For,
+    known: Ranges,
+    *,
+    reductions: Container[Block | None] = (),
+    private: Iterable[Buffer] = (),
 ) -> Access | None:
     """An access of one iteration that may meet another iteration's store; None if none does.
 
-    `known` are the ranges of all loops of the function. With `reductions`, updates of a
-    reduction's own target may meet: they combine in any order. Buffers of which each iteration
-    has its own are `private`.
+    `known` are the ranges of all loops of the function. Instances of the blocks `reductions` may
+    meet in the target of their own reduction: they combine in any order. Buffers of which each
+    iteration has its own are `private`.
     """
     apart = set(private)
     inside = [a for a in accesses(loop.body) if a.buffer not in apart]
     free = inner_loops(loop)
     stored = written(loop.body)
     for a, b in _pairs(inside):
-        if reductions and combining(a, b):
+        if a.block in reductions and combining(a, b):
             continue
         if not never_meet(a, b, loop.var, free, known, stored):
             return a if a.is_store else b
@@ -135,13 +139,23 @@ def differ(indices: tuple[Expr, ...], axes: Sequence[Var], known: Ranges) -> boo
 
     (j // 16, i, j % 16)  for  (i, j)
     """
-    left = set(axes)
+    left = {v for v in axes if not _follows(v, indices, _SPLITS)}
     while left:
         apart = {v for v in left if _apart(indices, indices, v, frozenset(left - {v}), known)}
         if not apart:
             return False
         left -= apart
     return True
+
+
+def _follows(e: Expr, indices: tuple[Expr, ...], splits: int) -> bool:
+    """Whether the indices have `e`, or its quotient and remainder by some number."""
+    if e in indices:
+        return True
+    widths = [i.b for i in indices if isinstance(i, FloorMod) and i.a is e] if splits else []
+    return any(
+        isinstance(w, Const) and w.value and _follows(e // w, indices, splits - 1) for w in widths
+    )
 
 
 def combining(a: Access, b: Access) -> bool:
@@ -157,6 +171,7 @@ def reduces(block: Block) -> bool:
     return any(it.kind == "reduce" for it in block.iters)
 
 
+@lru_cache(maxsize=1 << 11)
 def inner_loops(loop: For) -> frozenset[Var]:
     """The variables of the loops inside a loop."""
     return frozenset(s.var for s in statements(loop.body) if isinstance(s, For))
@@ -192,8 +207,9 @@ def _apart(
     stored: frozenset[Buffer] = frozenset(),
 ) -> bool:
     """Whether `first` at some iteration of `var` and `second` at a later one differ."""
-    if not all(steady(i, stored) for i in (*first, *second)):
-        return False
+    for i in (*first, *second):
+        if not steady(i, stored):
+            return False
     found = distinct(first, second, var, free, known)
     if found is not None:
         return found
@@ -210,7 +226,9 @@ def reachable(roots: Sequence[Node], known: Ranges) -> frozenset[Var]:
         var = pending.pop()
         if var not in found:
             found.add(var)
-            pending.extend(v for e in known.get(var, ()) for v in free_vars(e))
+            for e in known.get(var, ()):
+                if not isinstance(e, Const):
+                    pending.extend(free_vars(e))
     return frozenset(found)
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from passes.ir.arith import free_vars, prove, simplify, substitute, symbolic_max, symbolic_min
 from passes.ir.expr import Const, Expr, Lt, Var, both, index
 from passes.ir.loop.nodes import Block, BlockIter, For, Stmt
-from passes.schedule.accesses import Ranges, accesses
+from passes.schedule.accesses import Ranges, accesses, iterator_ranges
 from passes.schedule.combiner import combiner_of
-from passes.schedule.dependence import carried
-from passes.schedule.reductions import conjuncts, restarting_loop
-from passes.schedule.tree import loaded, written
+from passes.schedule.dependence import carried, reachable, steady
+from passes.schedule.faults import fault
+from passes.schedule.reductions import conjuncts, driving, restarting_loop, starts_through_views
+from passes.schedule.tree import iters_in, loaded, written
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,9 @@ def divided(path: Sequence[Stmt], known: Ranges, ordinal: int, init_label: str) 
     nest = path[-1]
     assert isinstance(nest, For)
     around = {s.var: (Const(0, s.var.dtype), s.extent - 1) for s in path if isinstance(s, For)}
-    known = {**known, **around, **iterator_ranges(path)}
+    known = {**known, **around, **iterator_ranges(iters_in(path))}
     made = _by_iterators(nest, known, ordinal, init_label)
-    return made if made is not None else _by_loops(nest, known, ordinal)
-
-
-def iterator_ranges(path: Sequence[Stmt]) -> Ranges:
-    """The iterators of the blocks on a path with their first and last value."""
-    iters = [it for stmt in path if isinstance(stmt, Block) for it in stmt.iters]
-    return {it.var: (Const(0, it.var.dtype), it.extent - 1) for it in iters}
+    return made if made is not None else _by_loops(nest, _spoken(path[:-1]), known, ordinal)
 
 
 def _by_iterators(nest: For, known: Ranges, ordinal: int, init_label: str) -> Division | None:
@@ -100,7 +95,10 @@ def _by_iterators(nest: For, known: Ranges, ordinal: int, init_label: str) -> Di
         if part is not None and part.inside is None:
             names[it.var] = Var(it.var.name, ordinal, it.var.dtype)
             ordinal += 1
-    spoken = set(inner) | {it.var for it, _ in outer}
+    taken = {it.var for it, _ in outer}
+    if any(not free_vars(it.extent) <= taken for it, _ in outer):
+        return None
+    spoken = set(inner) | taken
     bounds = {simplify(e): value for (_, e, _), value in zip(pairs, values, strict=True)}
     inside = []
     for condition in conjuncts(block.predicate):
@@ -111,13 +109,21 @@ def _by_iterators(nest: For, known: Ranges, ordinal: int, init_label: str) -> Di
     extents = [substitute(loop.extent, whole) for loop in loops]
     if any(not free_vars(e) <= spoken for e in (*inside, *extents)):
         return None
+    moved = (*outside, *[e for _, e in outer])
+    if not all(steady(e, written(nest)) for e in moved):
+        return None  # outside, they would be what they are at the start
+    runs = all(prove(loop.extent >= 1, known) for loop in loops)
+    if not runs and any(fault(e, known) is not None for e in moved):
+        return None
     again = [loop.replace(extent=e) for loop, e in zip(loops, extents, strict=True)]
     own = substitute(block, names).replace(
         bindings=tuple([simplify(v) for v in values]), predicate=both(*inside)
     )
     init = None
-    if block.init is not None and _starts_before(block, loops, known):
-        reduced = {it.var: index(0) for it, _ in outer if it.kind == "reduce"}
+    reduced = {it.var: index(0) for it, _ in outer if it.kind == "reduce"}
+    first = {**reduced, **{loop.var: index(0) for loop in loops}}
+    starts = [substitute(e, first).equal(0) for it, e in _pairs(own) if it.kind == "reduce"]
+    if all(prove(e, known) for e in starts) and _starts_before(block, loops, known):
         init, ordinal = _started(own, again, reduced, ordinal, init_label)
         own = own.replace(init=None)
     iters, bindings = [it for it, _ in outer], [e for _, e in outer]
@@ -132,6 +138,10 @@ def _chain(nest: For) -> tuple[list[For], Block | None]:
         loops.append(loops[-1].body)
     last = loops[-1].body
     return loops, last if isinstance(last, Block) else None
+
+
+def _pairs(block: Block) -> list[tuple[BlockIter, Expr]]:
+    return list(zip(block.iters, block.bindings, strict=True))
 
 
 def _part(e: Expr, inner: Mapping[Var, Expr], known: Ranges) -> _Part | None:
@@ -161,10 +171,19 @@ def _respelled(condition: Expr, bounds: Mapping[Expr, Expr], whole: Mapping[Var,
 
 
 def _starts_before(block: Block, loops: Sequence[For], known: Ranges) -> bool:
-    """Whether all elements may start before the loops: each does once in them, none of them is
-    empty, and nothing in the block needs an element but the one that it updates."""
-    assert block.init is not None
-    if combiner_of(block) is None or loaded(block.init) & written(block):
+    """Whether all elements may start before the loops: each does once in them, at the first
+    iteration of those that do not lead to others, none of them is empty, and nothing in the block
+    needs an element but the one that it updates."""
+    changing = written(block)
+    if combiner_of(block) is None or block.init is None or loaded(block.init) & changing:
+        return False
+    if starts_through_views(block):
+        return False
+    others = driving(block, "spatial", "ordered", "opaque")
+    if driving(block, "reduce") & others & {loop.var for loop in loops}:
+        return False
+    placed = (*block.bindings, *conjuncts(block.predicate), *[loop.extent for loop in loops])
+    if not all(steady(e, changing) for e in placed):
         return False
     if not all(prove(loop.extent >= 1, known) for loop in loops):
         return False
@@ -177,8 +196,7 @@ def _started(
 ) -> tuple[Stmt, int]:
     """The inner block's init over copies of the loops that drive its other iterators."""
     assert block.init is not None
-    pairs = list(zip(block.iters, block.bindings, strict=True))
-    kept = [(it, e) for it, e in pairs if it.kind != "reduce"]
+    kept = [(it, e) for it, e in _pairs(block) if it.kind != "reduce"]
     needed = frozenset[Var]().union(*[free_vars(e) for _, e in kept])
     names: dict[Var, Expr] = dict(reduced)
     copies = []
@@ -211,14 +229,25 @@ def _nested(loops: Sequence[For], body: Stmt) -> Stmt:
     return body
 
 
-def _by_loops(nest: For, known: Ranges, ordinal: int) -> Division:
-    """The loops outside that the nest speaks of become iterators: spatial where their iterations
-    never meet, else ordered. Nothing moves into an init."""
+def _spoken(around: Sequence[Stmt]) -> list[Var]:
+    """The variables of the loops and blocks on a path, outermost first."""
+    found: list[Var] = []
+    for stmt in around:
+        if isinstance(stmt, For):
+            found.append(stmt.var)
+        elif isinstance(stmt, Block):
+            found += [it.var for it in stmt.iters]
+    return found
+
+
+def _by_loops(nest: For, spoken: Sequence[Var], known: Ranges, ordinal: int) -> Division:
+    """The loops outside that the nest speaks of, or that such a loop does, become iterators:
+    spatial where their iterations never meet, else ordered. Nothing moves into an init."""
     iters: list[BlockIter] = []
     bindings: list[Expr] = []
     names: dict[Var, Expr] = {}
-    around = [v for v in known if v in free_vars(nest)]
-    for var in around:
+    needed = reachable([nest], known)
+    for var in (v for v in spoken if v in needed):
         free = carried(For(var, known[var][1] + 1, nest), known) is None
         extent = simplify(substitute(known[var][1] + 1, names))
         made = BlockIter(

@@ -6,7 +6,7 @@ reads  t[i*4 : +4], x[0 : +4]      writes  y[i*4 : +4]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +14,7 @@ from passes.ir.arith import prove, simplify, symbolic_max, symbolic_min
 from passes.ir.expr import Expr, Var
 from passes.ir.loop.nodes import Buffer, For, Function, Stmt
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
-from passes.schedule.legality import covers
+from passes.schedule.filling import covers
 from passes.schedule.tree import get_block, statements
 
 
@@ -37,6 +37,23 @@ class Box:
         )
 
 
+def span(i: Expr, free: Mapping[Var, Expr], known: Ranges) -> tuple[Expr, Expr] | None:
+    """The least value of an index while the `free` loops (variable: extent) run, and how many
+    there are up to the largest one; None where they are not known."""
+    low, high = symbolic_min(i, free, known), symbolic_max(i, free, known)
+    if low is None or high is None:
+        return None
+    return low, simplify(high - low + 1, known)
+
+
+def extreme(values: Sequence[Expr], known: Ranges, sign: int) -> Expr | None:
+    """The one of the values that is proven the largest (with -1 the smallest), if one is."""
+    for value in values:
+        if all(prove((value - other) * sign >= 0, known) for other in values):
+            return value
+    return None
+
+
 def box_of(access: Access, free: Mapping[Var, Expr], known: Ranges) -> Box | None:
     """What an access touches while the `free` loops (variable: extent) run; all others stand still.
 
@@ -45,37 +62,27 @@ def box_of(access: Access, free: Mapping[Var, Expr], known: Ranges) -> Box | Non
     first: list[Expr] = []
     extents: list[Expr] = []
     for i in access.indices:
-        low, high = symbolic_min(i, free, known), symbolic_max(i, free, known)
-        if low is None or high is None:
+        along = span(i, free, known)
+        if along is None:
             return None
-        first.append(low)
-        extents.append(simplify(high - low + 1, known))
+        first.append(along[0])
+        extents.append(along[1])
     return Box(access.buffer, tuple(first), tuple(extents))
 
 
 def hull(boxes: Iterable[Box], known: Ranges) -> Box | None:
     """The least box proven to hold boxes of one buffer; None if their ends cannot be compared."""
-    whole, *others = boxes
-    for other in others:
-        first: list[Expr] = []
-        extents: list[Expr] = []
-        for a, m, b, n in zip(
-            whole.first, whole.extents, other.first, other.extents, strict=True
-        ):  # fmt: skip
-            start, end = _end(a, b, known, -1), _end(a + m, b + n, known, 1)
-            if start is None or end is None:
-                return None
-            first.append(start)
-            extents.append(simplify(end - start, known))
-        whole = Box(whole.buffer, tuple(first), tuple(extents))
-    return whole
-
-
-def _end(a: Expr, b: Expr, known: Ranges, sign: int) -> Expr | None:
-    """The larger (or with -1 the smaller) of two ends, if that is proven."""
-    if prove((a - b) * sign >= 0, known):
-        return a
-    return b if prove((b - a) * sign >= 0, known) else None
+    parts = list(boxes)
+    first: list[Expr] = []
+    extents: list[Expr] = []
+    for axis in range(len(parts[0].first)):
+        start = extreme([box.first[axis] for box in parts], known, -1)
+        end = extreme([box.first[axis] + box.extents[axis] for box in parts], known, 1)
+        if start is None or end is None:
+            return None
+        first.append(start)
+        extents.append(simplify(end - start, known))
+    return Box(parts[0].buffer, tuple(first), tuple(extents))
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,12 @@ def uncovered(function: Function, label: str) -> list[Access]:
     for load in (a for a in whole if a.block is block and not a.is_store):
         stores = [a for a in whole if a.is_store and a.buffer is load.buffer]
         own = all(s.block is block and s.indices == load.indices for s in stores)
-        if stores and not own and not any(covers(s, load, known) for s in stores):
-            missing.append(load)
+        if stores and not own:
+            missing += unfilled([load], stores, known)
     return missing
+
+
+def unfilled(loads: Sequence[Access], stores: Sequence[Access], known: Ranges) -> list[Access]:
+    """The loads that no store before them, in the same iteration of the loops around both, has
+    filled with all that they read."""
+    return [load for load in loads if not any(covers(s, load, known) for s in stores)]

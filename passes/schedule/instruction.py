@@ -13,6 +13,7 @@ from typing import Any
 
 from passes.ir.arith import simplify, substitute
 from passes.ir.expr import Const, Expr, Var, index
+from passes.ir.node import key_of
 from passes.schedule.sampling import Choice, Sampling
 
 
@@ -53,12 +54,13 @@ class Number:
     expr: Expr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instruction:
     """One step: the primitive's name, its arguments after the function, and the handles (loops,
     labels, names of buffers, symbols of decisions) that it gave.
 
-    A sampling step has what it chose from, and its choice.
+    A sampling step has what it chose from, and its choice. Numbers are equal if they are of one
+    type and, floats, the same to the bit.
     """
 
     name: str
@@ -67,6 +69,17 @@ class Instruction:
     options: tuple[tuple[str, Any], ...] = ()
     sampling: Sampling | None = None
     choice: Choice | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Instruction) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        parts = self.name, self.args, self.result, self.options, self.sampling, self.choice
+        return key_of(parts)
 
 
 def handles_in(value: Any) -> list[Var | str]:

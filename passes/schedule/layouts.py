@@ -9,19 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from passes.ir.arith import (
-    free_vars,
-    prove,
-    simplify,
-    symbolic_max,
-    upper_bound,
-)
-from passes.ir.expr import TRUE, Add, Const, Expr, FloorDiv, FloorMod, Mul, Sub, Var, index
+from passes.ir.arith import prove, simplify, symbolic_max, upper_bound
+from passes.ir.expr import TRUE, BitXor, Const, Expr, FloorMod, Var, index
 from passes.ir.expr_text import print_expr
-from passes.ir.node import postorder, rewrite
-from passes.schedule.accesses import Ranges
+from passes.ir.node import IRError, Node, postorder, rewrite
 from passes.schedule.dependence import differ
-from passes.schedule.inverse import Inverse, inverse
+from passes.schedule.inverse import inverse
 from passes.schedule.tree import Refusal
 
 IndexMap = Callable[[Sequence[Expr]], Sequence[Expr]]
@@ -50,12 +43,22 @@ class Image:
         """
         extents = dict(zip(self.axes, self.extents, strict=True))
         limits = _ranges(dict(zip(at, self.shape, strict=True)))
-        found = _solved(extents, self.places, at, limits)
+        found = inverse(self.places, extents, at, limits)
         if found is None:
             return None
         element = tuple([found.values[axis] for axis in self.axes])
         asked = dict.fromkeys([simplify(e, limits) for e in found.conditions])
         return element, [e for e in asked if e is not TRUE]
+
+
+def places_of(refuse: Refusal, layout: IndexMap, axes: Sequence[Var]) -> tuple[Expr, ...]:
+    """Where the layout leads. Raises ScheduleError if it is no function of such a list."""
+    try:
+        return tuple([index(e) for e in layout(axes)])
+    except (TypeError, ValueError, LookupError, AttributeError, IRError) as error:
+        kind = f"a function of the list of {len(axes)} indices"
+        reason = f"the layout, {kind}, fails: {type(error).__name__}: {error}"
+        raise refuse(reason) from error
 
 
 def image_of(
@@ -67,11 +70,11 @@ def image_of(
     """
     sizes = dict(zip(axes, extents, strict=True))
     known = _ranges(sizes)
-    places = tuple([index(e) for e in layout(axes)])
+    places = places_of(refuse, layout, axes)
     simple = [simplify(e, known) for e in places]
     shape: list[Expr] = []
     for e in simple:
-        top = symbolic_max(e, sizes)
+        top = symbolic_max(*_bounded(e, sizes, known))
         if top is None and isinstance(e, FloorMod) and prove(e.b >= 1):
             top = e.b - 1
         high = upper_bound(e, known)
@@ -87,36 +90,19 @@ def image_of(
     return image
 
 
+def _bounded(
+    e: Expr, sizes: Mapping[Var, Expr], known: Mapping[Var, tuple[Expr, Expr]]
+) -> tuple[Expr, dict[Var, Expr]]:
+    """The expression with variables, of their own extents, in the place of what bits are mixed in;
+    all extents."""
+    extents, names = dict(sizes), dict[Node, Node]()
+    for node in (n for n in postorder(e) if isinstance(n, BitXor)):
+        high = upper_bound(node, known)
+        if high is not None and prove(node >= 0, known):
+            extents[Var("z", -12_000 - len(names))] = index(high + 1)
+            names[node] = Var("z", -12_000 - len(names))
+    return rewrite(e, names.get), extents
+
+
 def _ranges(extents: Mapping[Var, Expr]) -> dict[Var, tuple[Expr, Expr]]:
     return {v: (index(0), e - 1) for v, e in extents.items()}
-
-
-def _solved(
-    extents: Mapping[Var, Expr], places: Sequence[Expr], at: Sequence[Expr], known: Ranges
-) -> Inverse | None:
-    """The axes as expressions of `at`; a sum over several of them that is divided as a whole is
-    solved first."""
-    fused = _fused(extents, places)
-    if fused is None:
-        return inverse(places, extents, at, known)
-    inner = {v: e for v, e in extents.items() if v in free_vars(fused)}
-    outer = {v: e for v, e in extents.items() if v not in inner}
-    whole = Var("f", -11_000 - len(extents))
-    top = symbolic_max(fused, inner)
-    rest = [rewrite(e, lambda node: whole if node is fused else None) for e in places]
-    if top is None or any(free_vars(e) & set(inner) for e in rest):
-        return None
-    one = _solved({**outer, whole: simplify(top + 1)}, rest, at, known)
-    two = None if one is None else _solved(inner, [fused], [one.values[whole]], known)
-    if one is None or two is None:
-        return None
-    return Inverse({**one.values, **two.values}, [*one.conditions, *two.conditions])
-
-
-def _fused(extents: Mapping[Var, Expr], places: Sequence[Expr]) -> Expr | None:
-    """A sum over several axes that is divided as a whole."""
-    for n in postorder(*places):
-        top = n.a if isinstance(n, FloorDiv | FloorMod) else None
-        if isinstance(top, Add | Sub | Mul) and len(free_vars(top) & set(extents)) > 1:
-            return top
-    return None

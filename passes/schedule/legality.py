@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from passes.ir.arith import (
-    free_vars,
-    linear,
-    prove,
-    simplify,
-    substitute,
-    symbolic_max,
-    symbolic_min,
-)
+from passes.ir.arith import free_vars, simplify
 from passes.ir.derived import union
-from passes.ir.dtypes import INDEX
-from passes.ir.expr import TRUE, Const, Expr, FloorMod, Lt, Var
+from passes.ir.expr import Const, Var
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
     CONCURRENT,
     THREAD_AXES,
+    Block,
+    BlockIter,
     Buffer,
     For,
     Function,
@@ -30,14 +22,17 @@ from passes.ir.loop.nodes import (
     Update,
     While,
 )
-from passes.schedule.accesses import Access, Ranges, accesses, precedes, ranges
+from passes.schedule.accesses import Access, Ranges, accesses, ranges
+from passes.schedule.combiner import reduction_of
 from passes.schedule.copying import objection_to_copies
-from passes.schedule.coverage import digits
-from passes.schedule.dependence import Facts, carried, inner_loops, never_meet, reachable
-from passes.schedule.reductions import conjuncts
+from passes.schedule.dependence import Facts, carried, reachable
+from passes.schedule.filling import iteration_private
+from passes.schedule.pipelining import kept_pipelines
+from passes.schedule.reductions import restarting_loop, starting_loops
 from passes.schedule.tree import (
     Refusal,
     blocks_in,
+    kind_of,
     loaded,
     loops_in,
     path_to_loop,
@@ -48,7 +43,8 @@ from passes.schedule.tree import (
 
 
 def checked(function: Function, refuse: Refusal) -> Function:
-    """The function, if its parallel and vectorized loops may be run as such, its copies too.
+    """The function, if its parallel and vectorized loops may be run as such, its copies and
+    pipelines too.
 
     Every primitive that moves statements ends with it. Raises ScheduleError.
     """
@@ -58,7 +54,7 @@ def checked(function: Function, refuse: Refusal) -> Function:
     reason = objection_to_copies(refuse.function, function)
     if reason is not None:
         raise refuse(reason)
-    return function
+    return kept_pipelines(function, refuse)
 
 
 def objection(function: Function, loop: For) -> str | None:
@@ -138,11 +134,9 @@ def _against_threads(
     shared: frozenset[Buffer],
     outer: tuple[Var | None, ...],
 ) -> str | None:
-    for block in blocks_in(loop):
-        for it, e in zip(block.iters, block.bindings, strict=True):
-            if it.kind != "spatial" and loop.var in free_vars(e):
-                kind = f"an {it.kind}" if it.kind in ("ordered", "opaque") else f"a {it.kind}"
-                return f"it drives {kind} iterator of block '{block.label}'"
+    for block, it in _driven(loop):
+        if it.kind != "spatial":
+            return f"it drives {kind_of(it)} iterator of block '{block.label}'"
     known = _with(loop, around)
     inside = accesses(loop.body)
     for buffer in sorted(private, key=lambda b: b.ordinal):
@@ -165,167 +159,51 @@ def _against_lanes(loop: For, around: Facts) -> str | None:
             return f"loop {spell(stmt.var)} inside it is {stmt.kind}"
         if isinstance(stmt, While):
             return "a while loop inside it runs differently in each lane"
+    for block, it in _driven(loop):
+        if it.kind in ("ordered", "opaque"):
+            return f"it drives {kind_of(it)} iterator of block '{block.label}'"
+    tuples = any(isinstance(stmt, Update) for stmt in statements(loop.body))
+    known = _with(loop, around)
+    sums = [b for b in blocks_in(loop) if reduction_of(b) is not None and not tuples]
+    whole = [block for block in sums if _starts_in_first_lane(loop, block, known)]
+    clash = carried(loop, known, reductions=whole)
+    if clash is None:
+        return None
+    where = f"lanes may meet in {_spelled(clash)}"
+    home = clash.block
+    if home is None or home not in sums or home in whole:
+        return where
+    return f"{where}, and block '{home.label}' may start there in another lane than the first"
+
+
+def _driven(loop: For) -> list[tuple[Block, BlockIter]]:
+    """The iterators that change with the loop, those bound to iterators of blocks around too."""
+    moving, found = {loop.var}, []
     for block in blocks_in(loop):
         for it, e in zip(block.iters, block.bindings, strict=True):
-            if it.kind in ("ordered", "opaque") and loop.var in free_vars(e):
-                return f"it drives an {it.kind} iterator of block '{block.label}'"
-    tuples = any(isinstance(stmt, Update) for stmt in statements(loop.body))
-    clash = carried(loop, _with(loop, around), reductions=not tuples)
-    if clash is not None:
-        return f"lanes may meet in {_spelled(clash)}"
-    return None
+            if not moving.isdisjoint(free_vars(e)):
+                moving.add(it.var)
+                found.append((block, it))
+    return found
+
+
+def _starts_in_first_lane(loop: For, block: Block, known: Ranges) -> bool:
+    """Whether all that lanes of `loop` add to one element comes after its start.
+
+    Lanes run each statement together: an init in a later lane would come too early, and one in a
+    later iteration inside too late.
+    """
+    if block.init is None:
+        return True
+    stores = [a for a in accesses(loop) if a.is_store and a.block is block]
+    around = [stmt for stmt, _ in stores[0].path[: stores[0].path.index((block, 0))]]
+    return (
+        loop.var in starting_loops(block, known)
+        and not any(loop.var in free_vars(i) for store in stores for i in store.indices)
+        and restarting_loop(block, loops_in(tuple(around)), stores, known) is None
+    )
 
 
 def _spelled(access: Access) -> str:
     at = ", ".join([print_expr(simplify(i)) for i in access.indices])
     return f"{name_of(access.buffer)}[{at or '()'}]"
-
-
-def iteration_private(
-    loop: For,
-    buffer: Buffer,
-    inside: Sequence[Access],
-    known: Ranges,
-    outer: tuple[Var | None, ...] = (),
-) -> bool:
-    """Whether each iteration reads of a private buffer only what it stored itself.
-
-    `outer` are the loops around (None for a `while`): what an earlier iteration of those stored
-    is not there any more either.
-    """
-    mine = [a for a in inside if a.buffer is buffer]
-    free, stored = inner_loops(loop), written(loop.body)
-    apart_in: list[tuple[Var, frozenset[Var]]] = [(loop.var, free)]
-    within = free | {loop.var}
-    for var in reversed(outer):
-        if var is not None:
-            apart_in.append((var, within))
-            within |= {var}
-    stores = [a for a in mine if a.is_store]
-    places = {s.indices: s for s in stores}.values()
-    apart: dict[tuple[Expr, ...], bool] = {}
-    for load in (a for a in mine if not a.is_store):
-        if load.indices not in apart:
-            apart[load.indices] = None not in outer and all(
-                never_meet(load, s, var, inner, known, stored)
-                for s in places
-                for var, inner in apart_in
-            )
-        if not apart[load.indices] and not any(
-            covers(s, load, known) or _fills_first(s, load, known) for s in stores
-        ):
-            return False
-    return True
-
-
-def covers(store: Access, load: Access, known: Ranges) -> bool:
-    """Whether the store, earlier in the same iteration, has filled all that the load reads."""
-    common, earlier = precedes(store, load)
-    if store.block is not None and (store.block, 0) in store.path and store.block is load.block:
-        return earlier and store.indices == load.indices and _starts_inside(store, common)
-    return earlier and runs_over(store, load, known)
-
-
-def _fills_first(store: Access, load: Access, known: Ranges) -> bool:
-    """Whether the first iteration of the innermost loop around both fills all that is ever read.
-
-    where(i < 1 or 2 <= r)  t[(i + r)%3],  r < 3      fills at i = 0 what  t[(i + k)%3]  reads
-    """
-    common, earlier = precedes(store, load)
-    if not earlier or not common or common[-1].kind not in ("serial", "unrolled"):
-        return False
-    loop = common[-1]
-    start = {loop.var: Const(0, loop.var.dtype)}
-    parts = [simplify(substitute(c, start), known) for c in store.conditions]
-    asked = tuple([c for part in parts for c in conjuncts(part) if c is not TRUE])
-    indices = tuple([substitute(i, start) for i in store.indices])
-    first = store._replace(indices=indices, conditions=asked)
-    return runs_over(first, load, known, {loop.var: loop.extent})
-
-
-def runs_over(
-    one: Access, other: Access, known: Ranges, moving: Mapping[Var, Expr] | None = None
-) -> bool:
-    """Whether, in each iteration of the loops around both, `one` touches all that `other` does.
-
-    Along each axis `one` runs without gaps with loops of its own from a base, unconditionally
-    (but for bounds of the buffer, which every access keeps anyway).
-
-        t[i*4 + j], i < n, j < 4     runs over     t[k], k < n*4
-        t[(i + j)%4], j < 4          runs over     all of  t: [4]
-
-    Of the loops around both, those `moving` (variable: extent) run for `other` alone.
-    """
-    common, _ = precedes(one, other)
-    own = {s.var: s.extent for s in one.loops if s not in common}
-    theirs = {s.var: s.extent for s in other.loops if s not in common}
-    theirs.update(moving or {})
-    shared = {c for part in other.conditions for c in conjuncts(part) if not loaded(c)}
-    asked = {c for part in one.conditions for c in conjuncts(part)}
-    if any(not _bound(c, one) for c in asked - shared):
-        return False
-    used = frozenset[Var]().union(*[free_vars(i) for i in one.indices]) & set(own)
-    if any(free_vars(own[var]) & set(own) for var in used):
-        return False
-    apart = digits(one.indices, {var: own[var] for var in own if var in used}, known)
-    left = set(apart.extents)
-    for place, read, size in zip(apart.exprs, other.indices, one.buffer.shape, strict=True):
-        turning = place.b if isinstance(place, FloorMod) else None
-        whole = place.a if isinstance(place, FloorMod) else place
-        form = linear(whole, list(apart.extents), apart.limits)
-        if form is None or not set(form[0]) <= left:
-            return False
-        if turning is not None and free_vars(turning):
-            return False
-        coefficients, base = form
-        left -= set(coefficients)
-        reach = _reach(coefficients, apart.extents, apart.limits)
-        if reach is None or (turning is not None and not prove(reach >= turning, known)):
-            return False
-        if turning is not None:
-            base, reach = Const(0, INDEX), turning
-        low, high = symbolic_min(read, theirs, known), symbolic_max(read, theirs, known)
-        if not (low is not None and prove(low >= base, known)) and not prove(base <= 0, known):
-            return False
-        if not (high is not None and prove(high < base + reach, known)) and not prove(
-            base + reach >= size, known
-        ):
-            return False
-    unused = [apart.extents[v] for v in left] + [e for v, e in own.items() if v not in used]
-    return not apart.spare and all(prove(extent >= 1, known) for extent in unused)
-
-
-def _reach(
-    coefficients: Mapping[Var, Expr], extents: Mapping[Var, Expr], known: Ranges
-) -> Expr | None:
-    """The number of values, one after the other, that a sum of loops takes; None if it has gaps.
-
-    i*8 + j, i < n, j < 8  ->  n*8
-    """
-    reach: Expr = Const(1, INDEX)
-    left = dict(coefficients)
-    while left:
-        near = (v for v, c in left.items() if prove(c >= 1, known) and prove(c <= reach, known))
-        step = next(near, None)
-        if step is None or (len(coefficients) > 1 and not prove(extents[step] >= 1, known)):
-            return None
-        reach = simplify(reach + left.pop(step) * (extents[step] - 1), known)
-    return reach
-
-
-def _bound(condition: Expr, store: Access) -> bool:
-    """Whether a condition says no more than that the store is inside its buffer."""
-    if not isinstance(condition, Lt):
-        return False
-    left, right = simplify(condition.a), simplify(condition.b)
-    pairs = zip(store.indices, store.buffer.shape, strict=True)
-    return any(simplify(i) is left and simplify(e) is right for i, e in pairs)
-
-
-def _starts_inside(store: Access, common: list[For]) -> bool:
-    """Whether an init, run where all reduce iterators are 0, comes first among `common`."""
-    block = store.block
-    assert block is not None
-    first: dict[Var, Expr] = {s.var: Const(0, s.var.dtype) for s in common}
-    reduced = [e for it, e in zip(block.iters, block.bindings, strict=True) if it.kind == "reduce"]
-    return all(prove(substitute(e, first).equal(0)) for e in reduced)

@@ -8,7 +8,7 @@ from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import Barrier, Block, Buffer, For, Function, Seq, Stmt
 from passes.schedule.accesses import Access, Ranges, accesses, precedes, ranges
 from passes.schedule.dependence import inner_loops, never_meet, never_meets_later, steady
-from passes.schedule.legality import covers
+from passes.schedule.footprints import unfilled
 from passes.schedule.tree import Refusal, spell, statements, written
 
 
@@ -47,7 +47,7 @@ def _check(
     (parent, mine), (other, theirs) = read.path[depth], reader.path[depth]
     if parent is not other or not isinstance(parent, Seq) or mine > theirs:
         raise refuse(f"it reads '{name}', which changes, and a consumer comes before it")
-    fresh = any(covers(out, reader, known) for out in outputs)
+    fresh = not unfilled([reader], outputs, known)
     for loop in (s for s, _ in read.path[:depth] if isinstance(s, For)):
         if fresh or not any(loop in w.loops for w in stores):
             continue
@@ -79,7 +79,7 @@ def comes_first(a: Access, b: Access, depth: int, known: Ranges) -> bool:
 def check_fresh(refuse: Refusal, outputs: Sequence[Access], reader: Access, known: Ranges) -> None:
     """What `reader` reads, `outputs` stored in the same iteration of the loops around both."""
     common, _ = precedes(outputs[0], reader)
-    if any(covers(out, reader, known) for out in outputs):
+    if not unfilled([reader], outputs, known):
         return
     for loop in common:
         free, stored = inner_loops(loop), written(loop)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from passes.ir.arith import prove, substitute
-from passes.ir.expr import Expr, Var
+from passes.ir.expr import Const, Expr, Var
 from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
+    IN_REGISTERS,
     AsyncGroup,
     AsyncWait,
     Attr,
@@ -32,10 +33,10 @@ from passes.ir.loop.nodes import (
 from passes.ir.node import IRError
 from passes.schedule.accesses import Access, accesses, ranges
 from passes.schedule.dependence import inner_loops, reachable, steady
-from passes.schedule.legality import iteration_private
-from passes.schedule.tree import loaded, loops_in, path_to_loop, statements, written
+from passes.schedule.filling import iteration_private
+from passes.schedule.tree import Refusal, loaded, loops_in, path_to_loop, statements, written
 
-STAGES, ORDER, ASYNC = "pipeline_stages", "pipeline_order", "pipeline_async"
+NOTES = STAGES, ORDER, ASYNC = "pipeline_stages", "pipeline_order", "pipeline_async"
 Asked = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 Fail = Callable[[str], IRError]
 
@@ -99,8 +100,8 @@ def planned(
         raise fail(f"its body has {count} statements, each with one stage and place in the order")
     if min(stages) != 0:
         raise fail("stages are numbered from 0")
-    if loop.kind != "serial":
-        raise fail(f"it is {loop.kind}")
+    if loop.kind not in ("serial", "unrolled"):
+        raise fail(f"it is {loop.kind}; a pipeline needs a serial or an unrolled loop")
     if any(isinstance(s, Barrier | AsyncGroup | AsyncWait) for s in statements(loop.body)):
         raise fail("it holds barriers or asynchronous copies already")
     if not steady(loop.extent, written(loop.body)):
@@ -112,15 +113,33 @@ def planned(
     return plan
 
 
+def kept_pipelines(function: Function, refuse: Refusal) -> Function:
+    """The function, if the pipelines that its loops carry can be carried out.
+
+    Every primitive that touches loops or buffers ends with it. Raises ScheduleError.
+    """
+    for loop in (s for s in statements(function) if isinstance(s, For) and s.annotations):
+        asked = noted(loop)
+        if asked is not None:
+            planned(function, loop, *asked, _broken(loop, refuse))
+    return function
+
+
+def _broken(loop: For, refuse: Refusal) -> Fail:
+    start = f"the pipeline of loop {name_of(loop.var)} could not be carried out: "
+    return lambda reason: refuse(start + reason)
+
+
 def _check_copies(function: Function, plan: Pipeline, fail: Fail) -> None:
     """Asynchronous stages copy what the loop does not change, for later stages."""
     if not plan.asynchronous:
         return
     around = loops_in(path_to_loop(function, plan.loop.var, "software_pipeline"))
     for one in around:
-        if one.kind not in ("serial", "unrolled", *BLOCK_AXES):
+        if one.kind not in ("serial", "unrolled", "parallel", *BLOCK_AXES):
             raise fail(
-                f"asynchronous copies cannot be issued in {one.kind} loop {name_of(one.var)}"
+                f"asynchronous copies cannot be issued in {one.kind} loop {name_of(one.var)};"
+                " iterations of parallel loops issue them, and thread blocks"
             )
     for stage in plan.asynchronous:
         mine = [k for k, s in enumerate(plan.stages) if s == stage]
@@ -170,6 +189,7 @@ class _Conflicts:
             if distances:
                 self._check_private(buffer)
                 needed[buffer] = self._count(buffer)
+                self._check_registers(buffer, needed[buffer])
         return needed
 
     def _pairs(self, buffer: Buffer) -> Iterator[tuple[int, Access, int, Access]]:
@@ -231,6 +251,16 @@ class _Conflicts:
             raise self.fail(f"an iteration may read what another one left in '{name}'")
         if buffer.strides is not None or buffer.distribution is not None:
             raise self.fail(f"'{name}' has a layout of its own; it cannot have versions")
+
+    def _check_registers(self, buffer: Buffer, count: int) -> None:
+        """Which of several registers is meant is known when the program is lowered."""
+        written_out = self.loop.kind == "unrolled" and isinstance(self.loop.extent, Const)
+        if buffer.scope in IN_REGISTERS and not written_out:
+            raise self.fail(
+                f"'{name_of(buffer)}' is in registers and needs {count} versions, of which each"
+                " iteration takes another; split the loop and unroll the part that is pipelined,"
+                " or set_scope the buffer to memory"
+            )
 
     def _count(self, buffer: Buffer) -> int:
         """The least number of versions with which no later iteration comes too early."""

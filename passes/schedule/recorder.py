@@ -9,6 +9,7 @@ from passes.ir.arith import substitute, upper_bound
 from passes.ir.expr import Const, Expr, Var
 from passes.ir.expr_text import parse_expr
 from passes.ir.loop.nodes import Buffer, Function
+from passes.schedule.arguments import check_arguments
 from passes.schedule.decisions import Decision, Location, Place
 from passes.schedule.instruction import (
     Instruction,
@@ -80,6 +81,13 @@ class Recorder:
         made._choices = {v: value for v, value in self._choices.items() if v in made._given}
         return made
 
+    def undo(self, step: int) -> None:
+        """Undoes the steps after that many, as if they had not been taken."""
+        del self.trace.steps[step:], self._programs[step + 1 :]
+        self.function = self._programs[step]
+        self._given = {handle for one in self.trace for handle in handles_in(one.result)}
+        self._choices = {v: value for v, value in self._choices.items() if v in self._given}
+
     def taken(self, step: Instruction) -> tuple[Any, ...]:
         """The arguments of a step of the trace as its primitive took them."""
         return tuple([decided(arg, self._choices) for arg in step.args])
@@ -129,11 +137,12 @@ class Recorder:
 
         `choice`, here and below, is the decision where it is made already: here a position.
         """
+        given = tuple(candidates)
+        self._check("sample_categorical", given)
         weights = (1.0,) * len(candidates) if probabilities is None else tuple(probabilities)
         if not candidates or len(weights) != len(candidates):
             reason = f"{len(candidates)} candidates and {len(weights)} probabilities do not fit"
             raise ScheduleError("sample_categorical", "a number", reason, self.function)
-        given = tuple([int(c) for c in candidates])
         sampling = Categorical(given, weights)
         chosen = self._chosen("sample_categorical", sampling, choice)
         assert isinstance(chosen, int)
@@ -152,6 +161,7 @@ class Recorder:
         Of a symbolic extent the outermost factor is None, what is left.
         """
         name = "sample_perfect_tile"
+        self._check(name, loop, parts, max_innermost)
         extent, bound = self._extent(name, loop)
         if parts < 1 or max_innermost < 1:
             reason = f"{parts} factors up to {max_innermost} cannot be"
@@ -164,6 +174,7 @@ class Recorder:
     ) -> tuple[Decision | None, ...]:
         """The same, where the factors from number `partition` on make up `inner`."""
         name = "sample_partitioned_tile"
+        self._check(name, loop, parts, partition, inner)
         extent, bound = self._extent(name, loop)
         fits = 0 < partition < parts and inner >= 1
         if not fits or (extent is not None and extent % inner):
@@ -175,6 +186,7 @@ class Recorder:
     def sample_compute_location(self, label: str, choice: Choice | None = None) -> Location:
         """Where to compute a block, for `place`: at a loop around its consumers, or no loop."""
         name = "sample_compute_location"
+        self._check(name, label)
         sampling = ComputeLocation(locations(self.function, label))
         chosen = self._chosen(name, sampling, choice)
         assert isinstance(chosen, int)
@@ -183,10 +195,17 @@ class Recorder:
         self._note(Instruction(name, (label,), symbol, (), sampling, chosen), self.function)
         return Location(symbol, place)
 
+    def _check(self, name: str, *args: Any) -> None:
+        """That the first arguments of a sampling step are of the kinds that it takes."""
+        check_arguments(name, getattr(Recorder, name), self.function, args, {})
+
     def _extent(self, name: str, loop: Var) -> tuple[int | None, int | None]:
         """A loop's extent if it is constant, and the most that it can be."""
         extent = get_loop(self.function, loop, name).extent
         if isinstance(extent, Const):
+            if extent.value < 1:
+                reason = "it has no iterations to divide"
+                raise ScheduleError(name, f"loop {spell(loop)}", reason, self.function, loop)
             return int(extent.value), int(extent.value)
         return None, upper_bound(extent)
 
@@ -236,6 +255,7 @@ class Recorder:
         noted = tuple([self._noting(arg) for arg in args])
         taken = tuple([decided(arg, self._choices) for arg in noted])
         taken_options = {name: decided(value, self._choices) for name, value in options.items()}
+        check_arguments(primitive.__name__, primitive, self.function, taken, taken_options)
         made = self._apply(primitive, self.function, taken, taken_options)
         function, result = made if isinstance(made, tuple) else (made, None)
         kept = tuple([arg.data if isinstance(arg, Recorded) else arg for arg in noted])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from passes.ir.arith import free_vars
-from passes.ir.expr import Expr, Var, index
+from passes.ir.expr import Expr, Var
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Block, BlockIter, Buffer, Function, Load, Scope, Stmt
 from passes.ir.node import postorder
+from passes.schedule.accesses import iterator_ranges
 from passes.schedule.dependence import differ
 from passes.schedule.layouts import IndexMap, image_of
 from passes.schedule.staging import Staging, block_axes, staged, with_body
@@ -71,8 +72,7 @@ def store_apart(
     output = output_of(refuse, function, found, name)
     speaking = output.iters(block)
     iters = [it for it in block.iters if it in speaking]
-    known = {it.var: (index(0), it.extent - 1) for it in iters}
-    if not differ(output.indices, [it.var for it in iters], known):
+    if not differ(output.indices, [it.var for it in iters], iterator_ranges(iters)):
         places = ", ".join([print_expr(i) for i in output.indices])
         raise refuse(f"two instances may store to {name_of(output.buffer)}[{places}]")
     place, shape = _laid_out(refuse, iters, layout)

@@ -12,8 +12,8 @@ from math import prod
 from random import Random
 from typing import TypeAlias
 
-Tile: TypeAlias = "tuple[int | None, ...]"
-Choice: TypeAlias = "int | Tile"
+Tile: TypeAlias = tuple[int | None, ...]
+Choice: TypeAlias = int | Tile
 Sampling: TypeAlias = "Categorical | PerfectTile | PartitionedTile | ComputeLocation"
 Decide: TypeAlias = "Callable[[Sampling], Choice]"
 

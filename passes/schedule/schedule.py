@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from inspect import isfunction
+from typing import Any, Literal, TypeVar
 
 from passes.ir.expr import Expr, Var
 from passes.ir.loop.nodes import Attr, BlockAxis, Scope, ThreadAxis
 from passes.schedule import primitives as p
+from passes.schedule.arguments import asked_of
 from passes.schedule.decisions import Location
 from passes.schedule.recorder import Recorder
+from passes.schedule.tree import ScheduleError
+
+C = TypeVar("C")
 
 
+def _documented(cls: type[C]) -> type[C]:
+    """The class, its methods with the text of the primitives of their names; what these ask for
+    is read now, not when the first step of each is taken."""
+    for name, method in vars(cls).items():
+        if isfunction(method):
+            primitive = getattr(p, name)
+            method.__doc__ = method.__doc__ or primitive.__doc__
+            asked_of(primitive)
+    return cls
+
+
+@_documented
 class Schedule(Recorder):
-    """The primitives as methods.
+    """The primitives as methods, which give the handles that a primitive gives with its function.
 
     s = Schedule(function)
     i, j = s.loops("dot")
@@ -23,14 +40,15 @@ class Schedule(Recorder):
     def split(
         self, loop: Var, factors: p.Factor | Sequence[p.Factor], predicate: bool = True
     ) -> tuple[Var, ...]:
-        given = tuple(factors) if isinstance(factors, Sequence) else factors
-        return self._with(p.split, loop, given, *([] if predicate else [False]))
+        return self._with(p.split, loop, _tuple(factors), *([] if predicate else [False]))
 
     def add_unit_loop(self, at: Var | str) -> Var:
         return self._with(p.add_unit_loop, at)
 
     def fuse(self, *loops: Var) -> Var:
         """All the loops, nested in this order, as one."""
+        if not loops:
+            raise ScheduleError("fuse", "loops", "no loop is named", self.function)
         whole = loops[0]
         for loop in loops[1:]:
             whole = self._with(p.fuse, whole, loop)
@@ -52,9 +70,9 @@ class Schedule(Recorder):
         self._do(p.bind, loop, thread)
 
     def loop_partition(
-        self, loops: Sequence[Var], point: Expr
+        self, loops: Sequence[Var], point: Expr | int
     ) -> tuple[tuple[Var, ...], tuple[Var, ...]]:
-        return self._with(p.loop_partition, tuple(loops), point)
+        return self._with(p.loop_partition, _tuple(loops), point)
 
     def merge(self, first: Var, second: Var) -> None:
         self._do(p.merge, first, second)
@@ -128,7 +146,7 @@ class Schedule(Recorder):
         return self._with(p.decompose_padding, label, loop)
 
     def pad_einsum(self, label: str, padding: Sequence[int]) -> tuple[str, ...]:
-        return self._with(p.pad_einsum, label, tuple(padding))
+        return self._with(p.pad_einsum, label, _tuple(padding))
 
     def rolling_buffer(self, label: str, axis: int) -> None:
         self._do(p.rolling_buffer, label, axis)
@@ -140,7 +158,8 @@ class Schedule(Recorder):
         order: Sequence[int],
         asynchronous: Sequence[int] = (),
     ) -> None:
-        self._do(p.software_pipeline, loop, tuple(stages), tuple(order), tuple(asynchronous))
+        given = _tuple(stages), _tuple(order), _tuple(asynchronous)
+        self._do(p.software_pipeline, loop, *given)
 
     def decompose_reduction(self, label: str, loop: Var) -> str:
         return self._with(p.decompose_reduction, label, loop)
@@ -153,6 +172,11 @@ class Schedule(Recorder):
 
     def tensorize(self, target: Var | str, intrinsic: str) -> None:
         self._do(p.tensorize, target, intrinsic)
+
+
+def _tuple(value: Any) -> Any:
+    """A sequence as a trace keeps it."""
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _given(*options: Any) -> list[Any]:

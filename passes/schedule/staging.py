@@ -30,14 +30,16 @@ from passes.ir.loop.nodes import (
     seq,
 )
 from passes.ir.node import Node, Rule, postorder, rewrite
-from passes.schedule.accesses import Access, Ranges, accesses, ranges
-from passes.schedule.division import iterator_ranges
-from passes.schedule.legality import checked, covers, private_to, runs_over
+from passes.schedule.accesses import Access, Ranges, accesses, iterator_ranges, ranges
+from passes.schedule.filling import runs_over
+from passes.schedule.footprints import extreme, unfilled
+from passes.schedule.legality import checked, private_to
 from passes.schedule.tree import (
     Refusal,
     check_unviewed,
     fresh_label,
     fresh_ordinal,
+    iters_in,
     loaded,
     replace,
     spell,
@@ -80,7 +82,7 @@ def staged(
     check_unviewed(refuse, found)
     block = found[-1]
     name = fresh_label(function, label)
-    known = {**ranges(function), **iterator_ranges(found[:-1])}
+    known = {**ranges(function), **iterator_ranges(iters_in(found[:-1]))}
     reads = loaded(wanted.value)
     changing = written(block) & reads
     if changing:
@@ -202,8 +204,7 @@ def _span(
             return whole
         lows.append(low)
         ends.append(high + 1)
-    base = next((x for x in lows if all(prove(x <= y, known) for y in lows)), None)
-    end = next((x for x in ends if all(prove(y <= x, known) for y in ends)), None)
+    base, end = extreme(lows, known, -1), extreme(ends, known, 1)
     if base is None or end is None:
         return whole
     if not prove(base >= 0, known):
@@ -237,7 +238,7 @@ def _trouble(function: Function, wanted: Staging, label: str) -> str | None:
         if not _inside(load, known):
             return f"'{name}' may not reach so far"
         stores = [a for a in found if a.is_store and a.buffer is load.buffer]
-        if load.buffer in function.allocs and not any(covers(s, load, known) for s in stores):
+        if load.buffer in function.allocs and unfilled([load], stores, known):
             return f"'{name}' may not be all computed"
     return None
 

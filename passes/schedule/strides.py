@@ -9,6 +9,7 @@ answer of the general proof (see dependence) at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from math import gcd
 
 from passes.ir.arith import free_vars
@@ -49,7 +50,7 @@ def _differ(
     known: Mapping[Var, tuple[Expr, Expr]],
 ) -> bool | None:
     """`distinct` along one axis; `last` is the last value of `var`, where it is known."""
-    mine, theirs = _parts(terms(a), var, free), _parts(terms(b), var, free)
+    mine, theirs = _parts(a, var, free), _parts(b, var, free)
     if mine is None or theirs is None:
         return None
     stride, moving, rest = mine
@@ -98,12 +99,14 @@ def _span(parts: list[tuple[int, Ends]], shift: int) -> Ends:
     return low, high
 
 
-def _parts(t: Terms, var: Var, free: frozenset[Var]) -> tuple[int, dict[Var, int], Terms] | None:
-    """The stride of `var`, those of the free loops, and the rest; None if it is not linear."""
+@lru_cache(maxsize=1 << 13)
+def _parts(e: Expr, var: Var, free: frozenset[Var]) -> tuple[int, dict[Var, int], Terms] | None:
+    """The stride of `var`, those of the free loops, and the rest; None if it is not linear. Not
+    to be mutated."""
     stride = 0
     moving: dict[Var, int] = {}
     rest: Terms = {}
-    for monomial, factor in t.items():
+    for monomial, factor in terms(e).items():
         atom = monomial[0] if len(monomial) == 1 else None
         if atom is var:
             stride = factor

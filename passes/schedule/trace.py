@@ -14,9 +14,14 @@ from passes.schedule.trace_text import print_trace
 
 @dataclass
 class Trace:
-    """The steps of a schedule in order."""
+    """The steps of a schedule in order.
+
+    `notes` say how it came about to whoever reads it, a line each; they are no part of what it
+    does, nor of the text from which it is read back.
+    """
 
     steps: list[Instruction] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list, compare=False)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -38,11 +43,12 @@ class Trace:
     def as_python(self) -> str:
         """The steps as calls of `Schedule`; run with `s = Schedule(function)`, they repeat it.
 
+        # a note
         _, j5, k6 = s.loops("dot")
         j8, j9 = s.split(j5, 4)
         s.parallel(j8)
         """
-        return print_trace(self.steps)
+        return "".join([f"# {note}\n" for note in self.notes]) + print_trace(self.steps)
 
     def as_json(self) -> str:
         """The steps as JSON text, from which `from_json` makes an equal trace."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 from passes.ir.derived import Derived, union
 from passes.ir.expr import Var
@@ -13,6 +15,7 @@ from passes.ir.loop.nodes import (
     AsyncGroup,
     AsyncWait,
     Block,
+    BlockIter,
     Buffer,
     For,
     Function,
@@ -27,7 +30,11 @@ from passes.ir.loop.nodes import (
     seq,
 )
 from passes.ir.loop.text import Listing, window
-from passes.ir.node import IRError, Node, rewrite
+from passes.ir.loop.traverse import views_in
+from passes.ir.node import IRError, Node, Rule, rewrite
+
+N = TypeVar("N", bound=Node)
+_NONE: Mapping[Node, Node] = {}
 
 
 class ScheduleError(IRError):
@@ -111,6 +118,7 @@ def statements(root: Node) -> tuple[Stmt, ...]:
     return (root, *below) if isinstance(root, Stmt) else below
 
 
+@lru_cache(maxsize=1 << 10)
 def _path(function: Function, name: Var | str) -> tuple[Stmt, ...] | None:
     """The statements from the body down to the loop of a variable or the block of a label."""
     found: list[Stmt] = []
@@ -174,12 +182,26 @@ def get_block(function: Function, label: str, primitive: str) -> Block:
 
 def get_buffer(function: Function, name: str, primitive: str) -> Buffer:
     """The param or alloc whose spelling (`name` + ordinal) or unique plain name it is."""
-    buffers = (*function.params, *function.allocs)
-    found = [b for b in buffers if f"{b.name}{b.ordinal}" == name]
-    found = found or [b for b in buffers if b.name == name]
-    if len(found) != 1:
-        raise ScheduleError(primitive, f"buffer '{name}'", f"{len(found)} buffers match", function)
+    refuse = Refusal(primitive, f"buffer '{name}'", function)
+    found = _called(name, (*function.params, *function.allocs))
+    seen = views_in(function.body) if not found else {}
+    for view in _called(name, seen):
+        whole = view
+        while whole in seen:
+            whole = seen[whole].source.buffer
+        raise refuse(f"it is a view of '{name_of(whole)}'; name that, and its views go along")
+    if len(found) > 1:
+        raise refuse(f"it may be any of {', '.join([name_of(b) for b in found])}")
+    if not found:
+        there = [name_of(b) for b in (*function.params, *function.allocs)]
+        raise refuse(f"there is no such buffer; there are {', '.join(there) or 'none'}")
     return found[0]
+
+
+def _called(name: str, buffers: Iterable[Buffer]) -> list[Buffer]:
+    """Those of that spelling or, if there are none, of that plain name."""
+    found = list(buffers)
+    return [b for b in found if name_of(b) == name] or [b for b in found if b.name == name]
 
 
 def replace(function: Function, old: Stmt, new: Stmt | None) -> Function:
@@ -242,6 +264,16 @@ def loops_in(stmts: tuple[Stmt, ...]) -> list[For]:
     return [s for s in stmts if isinstance(s, For)]
 
 
+def iters_in(stmts: Iterable[Stmt]) -> list[BlockIter]:
+    """The iterators of the blocks among statements."""
+    return [it for stmt in stmts if isinstance(stmt, Block) for it in stmt.iters]
+
+
+def kind_of(it: BlockIter) -> str:
+    """The kind of an iterator with its article: `a reduce`, `an ordered`."""
+    return f"{'an' if it.kind[0] in 'aeiou' else 'a'} {it.kind}"
+
+
 def own_nest(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """The last part of a path: the loops that hold nothing but the block at its end."""
     branching = [
@@ -278,6 +310,23 @@ def _buffers(node: Node, below: Sequence[frozenset[Buffer]]) -> frozenset[Buffer
 
 
 _mentioned = Derived("buffers", _buffers)
+
+
+def mentions(root: Node, buffer: Buffer) -> list[Node]:
+    """The nodes below `root`, and itself, that speak of a buffer or hold what does."""
+    found: list[Node] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if buffer in _mentioned(node):
+            found.append(node)
+            stack.extend(node.children)
+    return found
+
+
+def exchange(root: N, buffer: Buffer, rule: Rule) -> N:
+    """`rewrite` by a rule for nodes that speak of a buffer."""
+    return rewrite(root, rule, where=lambda n: buffer in _mentioned(n))
 
 
 def _written(node: Node, below: Sequence[frozenset[Buffer]]) -> frozenset[Buffer]:
@@ -326,10 +375,13 @@ def loaded(root: Node) -> frozenset[Buffer]:
     return _buffers_loaded(root)
 
 
-def renamed(root: Stmt, first: int, suffix: str) -> tuple[Stmt, int]:
+def renamed(
+    root: Stmt, first: int, suffix: str, buffers: Mapping[Node, Node] = _NONE
+) -> tuple[Stmt, int]:
     """A copy of `root` with fresh variables from ordinal `first` and suffixed block labels.
 
-    Gives the copy and the next free ordinal. Buffers stay, but for the blocks' own views.
+    Gives the copy and the next free ordinal. Buffers stay, but for `buffers` and the blocks' own
+    views.
     """
     bound: list[Var | Buffer] = []
     for stmt in statements(root):
@@ -339,6 +391,7 @@ def renamed(root: Stmt, first: int, suffix: str) -> tuple[Stmt, int]:
             bound.extend(it.var for it in stmt.iters)
             bound.extend(view.buffer for view in stmt.views)
     names: dict[Node, Node] = {v: v.replace(ordinal=first + k) for k, v in enumerate(bound)}
+    names.update(buffers)
 
     def rule(node: Node) -> Node | None:
         if isinstance(node, Block):

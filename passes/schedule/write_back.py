@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from passes.ir.arith import free_vars, linear, prove, simplify, substitute
+from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.expr import TRUE, Const, Expr, FloorDiv, FloorMod, Var, both
-from passes.ir.expr_text import name_of
+from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
     Block,
     BlockIter,
@@ -28,8 +28,9 @@ from passes.ir.loop.nodes import (
 )
 from passes.ir.node import Node, postorder, rewrite
 from passes.schedule.accesses import Ranges, accesses, ranges
+from passes.schedule.dependence import steady
 from passes.schedule.legality import checked
-from passes.schedule.reductions import conjuncts, driving, restarting_loop
+from passes.schedule.reductions import conjuncts, driving, ends_for_good, restarting_loop
 from passes.schedule.tree import (
     Refusal,
     check_unviewed,
@@ -41,6 +42,7 @@ from passes.schedule.tree import (
     own_nest,
     replace,
     spell,
+    written,
 )
 
 
@@ -94,6 +96,8 @@ def output_of(
         raise refuse("its init does not store to the same place")
     if any(load.indices != place for load in _loads(block.body, target)):
         raise refuse("it reads elements of its output other than the one it stores")
+    if block.init is not None and any(load.indices != place for load in _loads(block.init, target)):
+        raise refuse("its init reads elements of its output other than the one it stores")
     if any(load.dtype.lanes > 1 or loaded(i) for load in [Load(target, place)] for i in place):
         raise refuse("it stores vectors, or where memory says")
     return Output(target, place)
@@ -159,7 +163,12 @@ def _swapped(block: Block, output: Output, element: Load) -> Block:
 
     init: Stmt | None = None
     if block.init is not None:
-        init = rewrite(block.init, stores)
+        starts = block.init.stmts if isinstance(block.init, Seq) else (block.init,)
+        first = next(k for k, stmt in enumerate(starts) if output.buffer in written(stmt))
+        begun = Store(element.buffer, element.indices, old)
+        early = [*starts[:first], begun] if isinstance(starts[first], Update) else starts[:first]
+        late = [rewrite(stmt, reads) for stmt in starts[first + 1 :]]
+        init = seq(*early, rewrite(starts[first], stores), *late)
     elif _loads(block.body, output.buffer):
         init = Store(element.buffer, element.indices, old)
     return block.replace(body=rewrite(block.body, reads), init=init)
@@ -190,22 +199,27 @@ class _Kept:
     def conditions(self) -> list[Expr]:
         """What of the predicate the copy asks, too.
 
-        Conditions on the loops that are not copied hold where these begin.
+        Conditions on the loops that are not copied are asked where these begin: there the element
+        is started, if at all.
         """
         others = {
             loop.var: Const(0, loop.var.dtype) for loop in self.loops if loop not in self.copied
         }
         asked = []
         for condition in conjuncts(self.block.predicate):
-            if not free_vars(condition) & set(others):
-                asked.append(condition)
-            elif simplify(substitute(condition, others), self.known) is not TRUE:
+            moving = free_vars(condition) & set(others)
+            start = simplify(substitute(condition, others), self.known) if moving else condition
+            if start is TRUE:
+                continue
+            if moving and (loaded(condition) or not ends_for_good(condition, moving, self.known)):
                 raise self.refuse("its predicate may leave out all that one element is made of")
+            asked.append(start)
         return asked
 
     def check(self, function: Function, output: Output) -> None:
         """The cache is started wherever it is used, and filled wherever it is copied."""
         known = self.known
+        self._check_asked_again()
         continues = bool(_loads(self.block.body, output.buffer))
         outside = driving(self.block, "reduce") - {one.var for one in self.loops}
         if continues and outside:
@@ -218,7 +232,7 @@ class _Kept:
             strangers = free_vars(one.extent) & {other.var for other in self.loops} - copied
             if one.var in copied and strangers:
                 raise self.refuse(f"the extent of loop {spell(one.var)} depends on the reduction")
-        if continues and self.block.init is not None and not self._starts_first():
+        if continues and not self._starts_first():
             raise self.refuse("its sum may not start with its loops")
         init = self.block.init
         if continues if init is None else _loads(init, output.buffer):
@@ -227,20 +241,49 @@ class _Kept:
             if again is not None:
                 raise self.refuse(f"loop {spell(again.var)} continues the same sums again")
 
+    def _check_asked_again(self) -> None:
+        """Nothing that says which instances there are changes as they run."""
+        block = self.block
+        asked = [(f"the extent of loop {spell(one.var)},", one.extent) for one in self.loops]
+        for it, e in zip(block.iters, block.bindings, strict=True):
+            asked.append((f"the binding of iterator {spell(it.var)},", e))
+            asked.append((f"the extent of iterator {spell(it.var)},", it.extent))
+        stored = written(block)
+        for what, e in asked:
+            if not steady(e, stored):
+                raise self.refuse(f"{what} {print_expr(e)}, reads memory that it stores to")
+        for e in conjuncts(block.predicate):
+            if not steady(e, stored):
+                text = print_expr(e)
+                raise self.refuse(f"its predicate {text} reads memory that it stores to")
+
     def _starts_first(self) -> bool:
-        """Whether of the instances for one element the one with the init runs first."""
-        inner = [loop.var for loop in self.loops]
-        for it, e in zip(self.block.iters, self.block.bindings, strict=True):
-            if it.kind != "reduce":
-                continue
-            if isinstance(e, FloorDiv | FloorMod) and isinstance(e.a, Var):
-                continue
-            form = linear(e, inner)
-            if form is None or not all(prove(c >= 0) for c in form[0].values()):
+        """Whether of the instances for one element one that starts it runs first.
+
+        That is where the loops that are not copied begin, whatever the others are.
+        """
+        copied = {one.var for one in self.copied}
+        begin = {v: Const(0, v.dtype) for v in (one.var for one in self.loops) if v not in copied}
+        return all(
+            prove(substitute(e, begin).equal(0), self.known) or self._is_digit(e)
+            for it, e in zip(self.block.iters, self.block.bindings, strict=True)
+            if it.kind == "reduce"
+        )
+
+    def _is_digit(self, e: Expr) -> bool:
+        """Whether a reduction runs along the one part of a loop, and elements along the other, none
+        left out before others."""
+        match e:
+            case FloorDiv(Var() as loop, width):
+                other: Expr = FloorMod(loop, width)
+            case FloorMod(Var() as loop, width):
+                other = FloorDiv(loop, width)
+            case _:
                 return False
-            if not prove(form[1].equal(0)):
-                return False
-        return True
+        asked = [c for c in conjuncts(self.block.predicate) if loop in free_vars(c)]
+        return all(kept is other for kept in self.bindings if loop in free_vars(kept)) and all(
+            ends_for_good(c, frozenset([loop]), self.known) for c in asked
+        )
 
     def copy(self, label: str, output: Output, source: Load, first: int) -> Stmt:
         """Loops like the block's, as far as they drive the iterators, around a copying block."""

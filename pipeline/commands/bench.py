@@ -15,6 +15,7 @@ from pipeline.commands.errors import FAILED, UsageError, leave, plain_errors
 
 if TYPE_CHECKING:
     from pipeline.bench.compare import Candidate
+    from pipeline.commands.variables import Request
     from pipeline.stages.build import Build
 
 VARIABLES = ("against", "threads", "repeats", "peer_python")
@@ -47,7 +48,7 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:
         from pipeline.bench.engine import BenchError
         from pipeline.commands.session import open_build
-        from pipeline.commands.variables import given_variables, read_request
+        from pipeline.commands.variables import given_variables
         from pipeline.workers.progress import Progress
 
         with plain_errors():
@@ -58,7 +59,7 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
                 )
             if "workload" in given_variables():
                 return self._workload(given_variables())
-            request = read_request(given_variables(), VARIABLES)
+            request = _request(given_variables())
             options = read_options(request.own)
             build = open_build(request, "bench")
             try:
@@ -87,6 +88,26 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
         except BenchError as error:
             leave(f"error: {error}", FAILED)
         return 0 if right else FAILED
+
+
+def _request(given: Mapping[str, str]) -> Request:
+    """The request to measure a recipe's package. Raises UsageError."""
+    from pipeline.commands import bench_workload
+    from pipeline.commands.session import recipe_names
+    from pipeline.commands.variables import read_request
+    from pipeline.workloads.load import workload_names
+
+    if "case" in given:
+        raise UsageError("case= is for workloads: add workload=NAME or leave it out")
+    request = read_request(given, VARIABLES, bench_workload.VARIABLES)
+    if request.recipe is None:
+        recipes = ", ".join(recipe_names(Path.cwd())) or "none"
+        workloads = ", ".join(workload_names(Path.cwd())) or "none"
+        raise UsageError(
+            "say what to measure: `doit bench recipe=NAME` or `doit bench workload=NAME`; "
+            f"recipes: {recipes}; workloads: {workloads}"
+        )
+    return request
 
 
 def read_options(own: Mapping[str, str]) -> Options:

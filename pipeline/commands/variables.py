@@ -47,17 +47,20 @@ def given_variables() -> Mapping[str, str]:
     return dict(doit_cmd._CMDLINE_VARS or {})
 
 
-def read_request(given: Mapping[str, str], own: Sequence[str] = ()) -> Request:
+def read_request(
+    given: Mapping[str, str], own: Sequence[str] = (), others: Sequence[str] = ()
+) -> Request:
     """Sorts variables into the recipe, overrides and those of a command; `own` come first.
 
-    A dotted name is an override, and so is the name of a value or section of the recipe.
+    A dotted name is an override, and so is the name of a value or section of the recipe. What was
+    meant by an unknown name may also be one of the `others`, which the command takes elsewhere.
 
     Raises UsageError for a name that is none of these.
     """
     from pipeline.recipe.schema import Recipe, keys_of
 
     sections = [key for key in keys_of(Recipe) if key != "schema"]
-    known = [*BUILD_VARIABLES, *own]
+    known = list(dict.fromkeys([*BUILD_VARIABLES, *own, *others]))
     overrides: list[str] = []
     mine: dict[str, str] = {}
     for name, value in given.items():

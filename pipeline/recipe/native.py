@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.recipe.target import X86_FEATURES, TargetLevel, vnni_at
+from pipeline.recipe.target import X86_FEATURES, TargetLevel
 
 NATIVE = "native"
 _CPUINFO = Path("/proc/cpuinfo")
@@ -58,8 +58,6 @@ def native_level(host: HostCpu, described: Iterable[TargetLevel]) -> TargetLevel
     changed: dict[str, Any] = {
         "name": NATIVE,
         "features": features,
-        "has_vnni": vnni_at(base.vector_bits, set(features)),
-        "intrinsics": None,
         "l1d_bytes": host.l1d_bytes or base.l1d_bytes,
         "l2_bytes": host.l2_bytes or base.l2_bytes,
     }
@@ -72,7 +70,7 @@ def best_first(levels: Iterable[TargetLevel]) -> list[TargetLevel]:
         levels,
         key=lambda level: (
             -level.vector_bits,
-            not level.has_vnni,
+            -len(level.intrinsics),
             -len(level.features),
             level.name,
         ),

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from passes.schedule.instructions import ENTRIES, available
+from passes.schedule.instructions import available
 from pipeline.recipe.compose import LEVEL_KIND, check_schema_version, label_of, read_map
 from pipeline.recipe.diagnostics import Phase, Report, Span, name_cure, shown
 from pipeline.recipe.schema import LEVEL_NAME, Section, wrong
@@ -47,21 +47,11 @@ def _check_feature(name: str) -> str:
     return name
 
 
-def _check_intrinsic(name: str) -> str:
-    if name not in ENTRIES:
-        raise wrong(
-            f"unknown tensor intrinsic `{shown(name)}`",
-            name_cure(name, ENTRIES, "the entries of passes/schedule/instructions"),
-        )
-    return name
-
-
 def _sorted_set(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
 Feature = Annotated[str, AfterValidator(_check_feature)]
-TensorIntrinsic = Annotated[str, AfterValidator(_check_intrinsic)]
 
 
 class TargetLevel(Section):
@@ -81,12 +71,6 @@ class TargetLevel(Section):
     l1d_bytes: Annotated[int, Field(ge=4096, le=1 << 24)] = Field(description="Per core.")
     l2_bytes: Annotated[int, Field(ge=4096, le=1 << 30)] = Field(description="Per core.")
     cache_line_bytes: Literal[32, 64, 128]
-    has_vnni: bool = Field(description="u8 x s8 dot products at the full vector width.")
-    intrinsics: Annotated[tuple[TensorIntrinsic, ...] | None, Field(strict=False)] = Field(
-        default=None,
-        description="Tensor intrinsics that schedules may use; all that the features give if"
-        " there is no such list.",
-    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -99,23 +83,11 @@ class TargetLevel(Section):
                 "add them to `features`",
                 "vector_registers",
             )
-        if self.has_vnni != vnni_at(self.vector_bits, has):
-            state = "is" if self.has_vnni else "is not"
-            raise wrong(
-                f"has_vnni {state} set, `features` say otherwise for {self.vector_bits} bits",
-                "avx512vnni gives it (below 512 bits with avx512vl), avxvnni up to 256 bits",
-                "has_vnni",
-            )
-        unfit = set(self.intrinsics or ()) - set(self._given())
-        if unfit:
-            raise wrong(
-                f"intrinsic `{min(unfit)}` needs more than `features` and `vector_bits` say",
-                f"those that they give: {', '.join(self._given())}",
-                "intrinsics",
-            )
         return self
 
-    def _given(self) -> tuple[str, ...]:
+    @property
+    def intrinsics(self) -> tuple[str, ...]:
+        """The tensor intrinsics that schedules may use: those that the features give."""
         return available(self.arch, self.features, self.vector_bits)
 
     @property
@@ -132,17 +104,10 @@ class TargetLevel(Section):
         """The level as JSON-able data, for stages and their keys."""
         return {
             **self.model_dump(mode="json"),
-            "intrinsics": list(self._given() if self.intrinsics is None else self.intrinsics),
+            "intrinsics": list(self.intrinsics),
             "cpu_flags": list(self.cpu_flags),
             "llvm_features": self.llvm_features,
         }
-
-
-def vnni_at(vector_bits: int, features: set[str]) -> bool:
-    """Whether a CPU of these features has integer dot products of that width."""
-    if vector_bits == 512:
-        return "avx512vnni" in features
-    return "avxvnni" in features or {"avx512vnni", "avx512vl"} <= features
 
 
 def level_names(root: Path) -> list[str]:

@@ -58,7 +58,7 @@ def describe(node: Node) -> str:
     """A value as messages name it."""
     match node:
         case Map():
-            return "a map"
+            return "a map" if node.entries else "an empty map"
         case Sequence():
             return "a list" if node.items else "an empty list"
         case Scalar(value=None):

@@ -32,8 +32,8 @@ _EXPECTED = {
 _LIMITS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than_equal": lambda c: f"at least {_number(c['ge'])}",
     "less_than_equal": lambda c: f"at most {_number(c['le'])}",
-    "too_short": lambda c: f"a list of at least {c['min_length']}",
-    "too_long": lambda c: f"a list of at most {c['max_length']}",
+    "too_short": lambda c: f"{_collection(c)} of at least {c['min_length']}",
+    "too_long": lambda c: f"{_collection(c)} of at most {c['max_length']}",
 }
 _PATTERNS = {
     r"^sha256:[0-9a-f]{64}$": "`sha256:` and 64 hexadecimal digits",
@@ -239,6 +239,10 @@ class _Errors:
         if node.span.line == node.span.end_line and path:
             return node.span
         return self.key_span(path)
+
+
+def _collection(limit: Mapping[str, Any]) -> str:
+    return "a map" if limit["field_type"] == "Dictionary" else "a list"
 
 
 def _number(value: float) -> str:

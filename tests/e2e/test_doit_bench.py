@@ -73,6 +73,26 @@ def test_perplexity(project: Project) -> None:
             "bench does not know 'x': `doit bench recipe=NAME` or `doit bench workload=NAME`",
         ),
         (
+            "bench",
+            "say what to measure: `doit bench recipe=NAME` or `doit bench workload=NAME`; "
+            "recipes: toy; workloads: conv, gemm, llm, metaschedule",
+        ),
+        (
+            "bench worklod=gemm",
+            "unknown variable 'worklod'; did you mean 'workload'? (a value of the recipe is "
+            "overridden as a.b=value)",
+        ),
+        (
+            "bench recipe=toy zzz=1",
+            "unknown variable 'zzz'; known are recipe, locked, against, threads, repeats, "
+            "peer_python, workload, target, case (a value of the recipe is overridden as "
+            "a.b=value)",
+        ),
+        (
+            "bench recipe=toy case=f32_*",
+            "case= is for workloads: add workload=NAME or leave it out",
+        ),
+        (
             "bench recipe=toy workload=gemm",
             "recipe= and workload= are two things to measure: give one of them",
         ),

@@ -414,6 +414,9 @@ GRID = f"""{HEAD}\
         ("for b in block.x(n)", "for b in thread.y(n)",
          "function 'f': \"s\" is a group of copies inside a thread loop; put the loop inside the"
          " group"),
+        ("        async_wait(\"s\", 0, [s2])\n",
+         "        for t in thread.x(32):\n            async_wait(\"s\", 0, [s2])\n",
+         "function 'f': \"s\" is waited for in a thread loop; wait outside it, for all iterations"),
         ("async_wait(\"s\", 0, [s2])", "async_wait(\"s\", 0, [y1])",
          "function 'f': \"s\" has groups of copies to [s2], which its waits name"),
         ("async_wait(\"s\", 0, ", "async_wait(\"t\", 0, ",
@@ -520,3 +523,17 @@ def test_a_view_that_reaches_too_far():
         "function 'f', block 'b': v4[2] touches element [2], outside the buffer's shape [2];"
         " tighten the loop's extent or guard the access by a predicate"
     )
+
+
+def test_names_of_other_letters():
+    n = Dim("n", 1, 9)
+    said = [message(IRError, action) for action in (
+        lambda: Buffer("é", 0, (n,), F32), lambda: Buffer("x1", 0, (n,), F32),
+        lambda: Var("größe", 1), lambda: Var("", 1),
+    )]  # fmt: skip
+    assert said == [
+        "buffer name 'é' must be ASCII letters and underscores",
+        "buffer name 'x1' must be ASCII letters and underscores",
+        "variable name 'größe' must be ASCII letters and underscores",
+        "variable name '' must be ASCII letters and underscores",
+    ]

@@ -14,23 +14,14 @@ from passes.schedule.instruction import Instruction
 from passes.schedule.replay import replay
 from passes.schedule.trace import Trace
 from passes.schedule.tree import ScheduleError
-from tests.unit.schedule.steps import Case, Steps, check_refusal, program
+from tests.unit.schedule.steps import Case, Steps, program, refusals
+from tests.unit.schedule.texts import HALVES, SUM, TWO
 
 COPY = """
 for i in range(n):
     with block("copy"):
         v = spatial(n, i)
         y[v] = x[v]
-"""
-SUM = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]
 """
 SQUARE = """
 for i in range(n):
@@ -39,17 +30,6 @@ for i in range(n):
             v = spatial(n, i)
             w = spatial(8, j)
             a[v, w] = x[v]
-"""
-TWO = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[w]
 """
 NEXT = """
 t = alloc(f32[n])
@@ -95,16 +75,6 @@ for r in range(2):
             with init():
                 y[0] = f32(0.0)
             y[0] = y[0] + a[0, u]
-"""
-HALVES = """
-for i in range(8):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(8, i)
-            u = reduce(8, k)
-            with init():
-                y[v//2] = f32(0.0)
-            y[v//2] = y[v//2] + a[0, u]
 """
 PAIR = """
 for i in range(n):
@@ -246,7 +216,14 @@ CASES: dict[str, Case] = {
     "no block": (program(COPY), lambda t: t.s.loops("nothing"),
         "loops of block 'nothing'", "there is no such block", ""),
     "no buffer": (program(COPY), lambda t: t.s.set_scope("nothing", "local"),
-        "set_scope of buffer 'nothing'", "0 buffers match", ""),
+        "set_scope of buffer 'nothing'",
+        "there is no such buffer; there are x0, y1, a2", ""),
+    "set_scope any": (
+        program("t9 = alloc(f32[n])\n" + TWO.lstrip()), lambda t: t.s.set_scope("t", "local"),
+        "set_scope of buffer 't'", "it may be any of t3, t4", ""),
+    "loop_partition ordered": (program(IN_PLACE),
+        lambda t: t.s.loop_partition([t.i], index(1)),
+        "loop_partition of loops i3", "i3 drives an ordered iterator of block 'shift'", "for i3"),
     "split by zero": (program(COPY), lambda t: t.s.split(t.i, 0),
         "split of loop i3", "factor 0 is less than 1", "for i3 in range(n):"),
     "fuse apart": (program(TWO), lambda t: t.s.fuse(t.i, t.j),
@@ -311,7 +288,7 @@ CASES: dict[str, Case] = {
     "merge carried": (program(NEXT), lambda t: t.s.merge(t.i, t.j),
         "merge of loops i4, j6", "what the second needs may come from a later iteration of the"
         " first, in buffer 't3'", "for j6 in range(n):"),
-    "cache_write predicate": (program(PREDICATED.replace("k <= i", "k < i")),
+    "cache_write predicate": (program(PREDICATED.replace("k <= i", "i < k")),
         lambda t: t.s.cache_write("sum", "local"),
         "cache_write of block 'sum'", "its predicate may leave out all that one element is made of",
         'with block("sum"):'),
@@ -332,10 +309,6 @@ CASES: dict[str, Case] = {
         'with block("sum"):'),
     "set_scope param": (program(COPY), lambda t: t.s.set_scope("x0", "local"),
         "set_scope of buffer 'x0'", "it is a parameter, not a temporary", "def f(x0: f32[n]"),
-    "set_scope unknown": (program(TWO), lambda t: t.s.set_scope("t3", "texture"),  # type: ignore[arg-type]
-        "set_scope of buffer 't3'", "there is no scope 'texture'; known: global, local, register,"
-        " shared, warp, fragment",
-        "t3 = alloc(f32[n])"),
     "set_scope shared": (
         program(TWO), lambda t: (t.s.parallel(t.i), t.s.set_scope("t3", "local")),
         "set_scope of buffer 't3'", "parallel loop i4 would break: thread-private buffer 't3' is"
@@ -453,10 +426,7 @@ CASES: dict[str, Case] = {
         " launches", ""),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)
 
 
 def test_whole_message() -> None:

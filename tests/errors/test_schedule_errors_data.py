@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.unit.schedule.steps import Case, check_refusal, program
+from tests.unit.schedule.steps import Case, program, refusals
 
 BUFFER = """
 t = alloc(f32[n, 8])
@@ -23,11 +21,21 @@ for l in range(n):
 CASES: dict[str, Case] = {
     "layout meets": (
         program(BUFFER), lambda t: t.s.transform_layout("t3", lambda i: (i[0], i[1] // 2)),
-        "transform_layout of buffer 't3'", "two elements may meet in one place of (i-1, i-2//2)",
+        "transform_layout of buffer 't3'", "two elements may meet in one place of (i0, i1//2)",
+        "t3 = alloc(f32[n, 8])"),
+    "layout meets rows": (
+        program(BUFFER),
+        lambda t: t.s.transform_layout("t3", lambda i: (i[0] % 2, i[1] * 2 + i[0])),
+        "transform_layout of buffer 't3'", "two elements may meet in one place of"
+        " (i0%2, i1*2 + i0)", "t3 = alloc(f32[n, 8])"),
+    "swizzle by itself": (
+        program(BUFFER), lambda t: t.s.transform_layout("t3", lambda i: (i[0], i[1] ^ i[1] // 2)),
+        "transform_layout of buffer 't3'", "two elements may meet in one place of"
+        " (i0, i1 ^ i1//2)", "t3 = alloc(f32[n, 8])"),
+    "swizzle below": (
+        program(BUFFER), lambda t: t.s.transform_layout("t3", lambda i: (i[0], i[1] ^ i[0] - 1)),
+        "transform_layout of buffer 't3'", "the reach of i1 ^ i0 - 1 is unknown",
         "t3 = alloc(f32[n, 8])"),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from passes.ir.dtypes import F32, I32, INDEX
 from passes.ir.expr import Const, Var, cast, index
 from passes.ir.loop.nodes import Buffer, For, Function, Store
-from tests.unit.schedule.steps import Case, check_refusal, program
+from tests.unit.schedule.steps import Case, program, refusals
+from tests.unit.schedule.texts import IDS
 
 MOVING_EXTENT = """
 t = alloc(f32[n])
@@ -25,7 +24,6 @@ for j in range(n):
         y[w] = t[w]
         p[w] = i32(0)
 """
-IDS = "x: f32[n], y: f32[n], p: i32[n], *, n: dim[1, 64]"
 INNER_LOOP = """
 t = alloc(f32[n])
 for i in range(n):
@@ -199,7 +197,4 @@ CASES: dict[str, Case] = {
         "fuse of loops i1, j2", "a variable is not of type index", "for i1"),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)

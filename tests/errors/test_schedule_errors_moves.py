@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from passes.ir.expr import index
-from tests.unit.schedule.steps import Case, check_refusal, program
+from tests.unit.schedule.steps import Case, program, refusals
+from tests.unit.schedule.texts import COUNTED, DOTS, IDS
 
 CONDITION = """
 t = alloc(f32[n])
@@ -80,7 +79,6 @@ for z in range(1):
             p[w] = p[w] + i32(1)
             y[w] = t[cast(p[0], index)]
 """
-IDS = "x: f32[n], y: f32[n], p: i32[n], *, n: dim[1, 64]"
 SELF = """
 t = alloc(f32[n])
 for i in range(n):
@@ -246,14 +244,6 @@ for i in range(n):
                 x[v] = f32(0.0)
             y[v] = y[v] + a[v, u]
 """
-COUNTED = """
-for i in range(n):
-    for k in range(cast(p[0], index)):
-        with block("sum"):
-            v = spatial(n, i)
-            u = ordered(n, k)
-            p[0] = p[0] + i32(1)
-"""
 SUMS = """
 for i in range(n):
     for k in range(8):
@@ -326,7 +316,6 @@ for k in range(2):
                 y[0] = i32(0)
             y[0] = y[0] + cast(t[u], i32)*cast(q[u], i32)
 """
-DOTS = "w: u8[8], q: i8[8], y: i32[1]"
 ONE, LAST = 'with block("one"):', 'with block("sum"):'
 
 CASES: dict[str, Case] = {
@@ -390,9 +379,6 @@ CASES: dict[str, Case] = {
     "decompose condition": (program(UNDER_IF), lambda t: t.s.decompose_reduction("sum", t.i),
         "decompose_reduction of block 'sum' at loop i3", "a condition or a block stands between"
         " the loop and it", LAST),
-    "decompose empty": (program(MAYBE_EMPTY), lambda t: t.s.decompose_reduction("sum", t.k),
-        "decompose_reduction of block 'sum' at loop k6", "loop k6 may be empty, and 'y1' has other"
-        " writers", LAST),
     "cache_write outside": (program(OUTSIDE_SUM), lambda t: t.s.cache_write("sum", "local"),
         "cache_write of block 'sum'", "loop k3, which it does not have alone, drives its sum",
         LAST),
@@ -434,7 +420,7 @@ CASES: dict[str, Case] = {
         "transform_layout of buffer 'a0'", "it is a view with strides of its own", "def f("),
     "layout reach": (program(VIEW.replace("a[v, 0]", "a[v]"), "a: f32[4], y: f32[4]"),
         lambda t: t.s.transform_layout("a0", lambda i: (i[0] - 1,)),
-        "transform_layout of buffer 'a0'", "the reach of i-1 - 1 is unknown", "def f("),
+        "transform_layout of buffer 'a0'", "the reach of i0 - 1 is unknown", "def f("),
     "layout vectors": (program(QUADS, DOTS), lambda t: (
         t.s.tensorize(t.b, "dot4_u8_i8"),
         t.s.transform_layout("t3", lambda i: (i[0] // 4, i[0] % 4))),
@@ -446,7 +432,4 @@ CASES: dict[str, Case] = {
         "loop of 'q7'", "there is no such loop", ""),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)

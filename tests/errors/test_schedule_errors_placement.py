@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
+from tests.unit.schedule.steps import Case, Steps, program, refusals
+from tests.unit.schedule.texts import CHAIN
 
-from tests.unit.schedule.steps import Case, Steps, check_refusal, program
-
-TWO = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v] + f32(1.0)
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[w]*f32(2.0)
-"""
 SUM = """
 t = alloc(f32[n])
 for i in range(n):
@@ -48,12 +36,12 @@ else:
             w = spatial(n, j)
             y[w] = x[w]
 """
-GUARDED = TWO.replace("for j in range(n):\n    with", "for j in range(n):\n  if j < 4:\n    with")
-PICK = TWO.replace("spatial(n, j)", "spatial(n, cast(p[j], index))").replace(
+GUARDED = CHAIN.replace("for j in range(n):\n    with", "for j in range(n):\n  if j < 4:\n    with")
+PICK = CHAIN.replace("spatial(n, j)", "spatial(n, cast(p[j], index))").replace(
     "y[w] = t[w]*f32(2.0)", "p[w] = cast(t[w], i32)"
 )
-MORE = TWO.replace("w = spatial(n, j)", "w = spatial(n, j)\n        where(j%2 == 0)")
-TWICE = TWO.replace("for i in", "for z in range(2):\n  for i in")
+MORE = CHAIN.replace("w = spatial(n, j)", "w = spatial(n, j)\n        where(j%2 == 0)")
+TWICE = CHAIN.replace("for i in", "for z in range(2):\n  for i in")
 TRIANGLE = """
 t = alloc(f32[n])
 for i in range(n):
@@ -197,13 +185,15 @@ for k in range(8):
 At = Callable[[Steps], object]
 
 
-def _at(reason: str, text: str = TWO, step: At | None = None, at: str = "i4", **names: str) -> Case:
+def _at(
+    reason: str, text: str = CHAIN, step: At | None = None, at: str = "i4", **names: str
+) -> Case:
     take = step or (lambda t: t.s.reverse_compute_at("two", t.i))
     place = f"reverse_compute_at of block 'two' at loop {at}"
     return program(text, names.get("head", HEAD)), take, place, reason, f"for {at}"
 
 
-def _inline(reason: str, text: str = TWO) -> Case:
+def _inline(reason: str, text: str = CHAIN) -> Case:
     place = "reverse_compute_inline of block 'two'"
     return (program(text, HEAD), lambda t: t.s.reverse_compute_inline("two"), place, reason,
             'with block("two"):')  # fmt: skip
@@ -225,67 +215,67 @@ CASES: dict[str, Case] = {
     "at itself": _at("the block and the loop are one inside the other", at="j7",
         step=lambda t: t.s.reverse_compute_at("two", t.j)),
     "at branches": _at("the loop and the block are in different branches", BRANCHES, at="i5"),
-    "at order": (program(TWO, HEAD), lambda t: t.s.reverse_compute_at("one", t.j),
+    "at order": (program(CHAIN, HEAD), lambda t: t.s.reverse_compute_at("one", t.j),
         "reverse_compute_at of block 'one' at loop j7", "the loop comes after the block",
         "for j7"),
     "at condition": _at("the block is under a condition or inside a block", GUARDED, at="i5"),
     "at block": _at("the loop is under a condition or inside a block", INSIDE, at="k7",
         step=lambda t: t.s.reverse_compute_at("two", t.k)),
-    "at body": _at("its body is not one store", TWO + "        x[w] = t[w]\n", at="i5"),
+    "at body": _at("its body is not one store", CHAIN + "        x[w] = t[w]\n", at="i5"),
     "at kinds": _at("it has iterators that are neither spatial nor reduce",
-        TWO.replace("spatial(n, j)", "ordered(n, j)"), at="i5"),
+        CHAIN.replace("spatial(n, j)", "ordered(n, j)"), at="i5"),
     "at places": _at("two of its instances may store to one place",
-        TWO.replace("y[w] =", "y[w//2] ="), at="i5"),
+        CHAIN.replace("y[w] =", "y[w//2] ="), at="i5"),
     "at others": _at("it touches elements of its output other than the one it stores",
-        TWO.replace("= t[w]*", "= y[max(w - 1, 0)]*t[w]*"), at="i5"),
+        CHAIN.replace("= t[w]*", "= y[max(w - 1, 0)]*t[w]*"), at="i5"),
     "at memory": _at("its loops, bindings or predicate read memory that the function stores to",
         PICK, at="i5"),
     "at unrelated": _at("the loop stores to nothing that the block reads",
-        TWO.replace("= t[w]*", "= x[w]*"), at="i5"),
+        CHAIN.replace("= t[w]*", "= x[w]*"), at="i5"),
     "at predicate": _at("its predicate says more than bounds of its iterators",
         MORE.replace("spatial(n, j)", "spatial(n, j//2)"), at="i5"),
     "at extent": _at("the extent of loop l9 depends on one it leaves", TRIANGLE, at="i5"),
     "at instances": _at("its own loops may not run each of its instances once",
-        TWO.replace("spatial(n, j)", "spatial(n, min(j, 3))"), at="i5"),
+        CHAIN.replace("spatial(n, j)", "spatial(n, min(j, 3))"), at="i5"),
     "at once": _at("the loop may not run each of the block's instances once", TWICE, at="z5",
         step=lambda t: t.s.reverse_compute_at("two", t.z)),
     "at start": _at("its reduce iterator w8 would not start at 0", SHIFTED, at="i5"),
     "at between": _at("it would move before another use of 'y1'", BETWEEN, at="i5"),
     "at later": _at("it would move before another use of 't4'",
-        TWO.replace("t[w]*", "t[min(w + 1, n - 1)]*t[w]*"), at="i5"),
+        CHAIN.replace("t[w]*", "t[min(w + 1, n - 1)]*t[w]*"), at="i5"),
     "at barrier": _at("a barrier is where it would be moved past",
-        TWO.replace("for j in", "barrier()\nfor j in"), at="i5"),
-    "compute_at barrier": (program(TWO.replace("for j in", "barrier()\nfor j in"), HEAD),
+        CHAIN.replace("for j in", "barrier()\nfor j in"), at="i5"),
+    "compute_at barrier": (program(CHAIN.replace("for j in", "barrier()\nfor j in"), HEAD),
         lambda t: t.s.compute_at("one", t.j), "compute_at of block 'one' at loop j7",
         "a barrier is where it would be moved past", "for j7"),
-    "compute_inline opaque": (program(TWO.replace("spatial(n, i)", "opaque(n, i)"), HEAD),
+    "compute_inline opaque": (program(CHAIN.replace("spatial(n, i)", "opaque(n, i)"), HEAD),
         lambda t: t.s.compute_inline("one"), "compute_inline of block 'one'",
         "it has opaque iterators", 'with block("one"):'),
     "compute_inline view": (
         program(
-            TWO.replace("    y[w] = t[w]*", "    r = view(t[w:+1])\n        y[w] = r[0]*"), HEAD
+            CHAIN.replace("    y[w] = t[w]*", "    r = view(t[w:+1])\n        y[w] = r[0]*"), HEAD
         ),
         lambda t: t.s.compute_inline("one"),
         "compute_inline of block 'one'", "its output is read through a view",
         'with block("one"):'),
     "inline barrier": _inline("a barrier is where it would be moved past",
-        TWO.replace("for j in", "barrier()\nfor j in")),
-    "inline store": _inline("its body is not one plain store", TWO + "        x[w] = t[w]\n"),
+        CHAIN.replace("for j in", "barrier()\nfor j in")),
+    "inline store": _inline("its body is not one plain store", CHAIN + "        x[w] = t[w]\n"),
     "inline kinds": _inline("it has iterators that are not spatial",
-        TWO.replace("spatial(n, j)", "ordered(n, j)")),
+        CHAIN.replace("spatial(n, j)", "ordered(n, j)")),
     "inline places": _inline("two of its instances may store to one place",
-        TWO.replace("y[w] =", "y[w//2] =")),
+        CHAIN.replace("y[w] =", "y[w//2] =")),
     "inline others": _inline("it reads elements of its output other than the one it stores",
-        TWO.replace("= t[w]*", "= y[max(w - 1, 0)]*t[w]*")),
+        CHAIN.replace("= t[w]*", "= y[max(w - 1, 0)]*t[w]*")),
     "inline nothing": _inline("it reads no temporary that another block alone stores to",
-        TWO.replace("= t[w]*", "= x[w]*")),
+        CHAIN.replace("= t[w]*", "= x[w]*")),
     "inline readers": _inline("'t4' has other readers",
-        TWO + 'for l in range(n):\n    with block("three"):\n        u = spatial(n, l)\n'
+        CHAIN + 'for l in range(n):\n    with block("three"):\n        u = spatial(n, l)\n'
         "        x[u] = t[u]\n"),
     "inline elements": _inline("it does not read one element of 't4'",
-        TWO.replace("t[w]*", "t[w]*t[0]*")),
+        CHAIN.replace("t[w]*", "t[w]*t[0]*")),
     "inline producer": _inline("the body of block 'one' is not one store",
-        TWO.replace("t[v] = x[v]", "p[v] = i32(0)\n        t[v] = x[v]")),
+        CHAIN.replace("t[v] = x[v]", "p[v] = i32(0)\n        t[v] = x[v]")),
     "inline order": _inline("it does not come after block 'one'",
         EARLY),
     "inline condition": _inline("it is under a condition or inside a block", GUARDED),
@@ -294,10 +284,10 @@ CASES: dict[str, Case] = {
     "inline memory": _inline("its loops, bindings or indices read memory that the function stores"
         " to", PICK),
     "inline inverse": _inline("its iterators do not follow from the element of 't4'",
-        TWO.replace("t[w]*", "t[w//2]*")),
+        CHAIN.replace("t[w]*", "t[w//2]*")),
     "inline axis": _inline("its output does not depend on the producer's iterator u9", COLUMN),
     "inline instances": _inline("its own loops may not run each of its instances once",
-        TWO.replace("spatial(n, j)", "spatial(n, min(j, 3))")),
+        CHAIN.replace("spatial(n, j)", "spatial(n, min(j, 3))")),
     "inline twice": _inline("the loops of the producer may not run each of its instances once",
         AGAIN),
     "inline back": _inline("it would store to 'y1' before the producer reads it", BACK),
@@ -305,10 +295,11 @@ CASES: dict[str, Case] = {
     "inline between": _inline("it would move before another use of 'y1'", BETWEEN),
     "inline reduction": _inline("block 'one' is a reduction, whose values come by and by", SUM),
     "inline ordered": _inline("block 'one' has iterators that are not spatial",
-        TWO.replace("spatial(n, i)", "ordered(n, i)")),
+        CHAIN.replace("spatial(n, i)", "ordered(n, i)")),
     "inline itself": _inline("block 'one' reads what it stores",
-        TWO.replace("x[v] +", "select(v < 1, x[v], t[max(v - 1, 0)]) +")),
-    "fuse combiner": _fuse("the reduction does not combine by +, max or min, or has no init", TWO),
+        CHAIN.replace("x[v] +", "select(v < 1, x[v], t[max(v - 1, 0)]) +")),
+    "fuse combiner": _fuse("the reduction does not combine by +, max or min, or has no init",
+        CHAIN),
     "fuse start": _fuse("the reduction does not start each element it combines into",
         SUM.replace("                t[v] = f32(0.0)", "                t[v] = t[v]")),
     "fuse type": _fuse("the epilogue stores i32, the reduction f32",
@@ -324,7 +315,4 @@ CASES: dict[str, Case] = {
         _reordered),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)

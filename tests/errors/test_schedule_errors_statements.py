@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.unit.schedule.steps import Case, check_refusal, program
+from tests.unit.schedule.steps import Case, program, refusals
 
 OPAQUE = """
 for i in range(n):
@@ -84,6 +82,15 @@ for k in range(n):
         v = spatial(n, k)
         y[v] = s[v, 3]
 """
+LEFT = """
+s = alloc(f32[8], scope="local")
+for z in range(n):
+    async_wait("q", 0, [s])
+    y[z] = s[0]
+    with async_group("q"):
+        for j in range(8):
+            s[j] = a[z, j]
+"""
 CARRIED = """
 t = alloc(f32[n], scope="local")
 for k in range(8):
@@ -139,8 +146,15 @@ CASES: dict[str, Case] = {
     "vectorize while": (program(REPEATED), lambda t: t.s.vectorize(t.i),
         "vectorize of loop i3", "a while loop inside it runs differently in each lane", "for i3"),
     "parallel copies": (program(COPIES), lambda t: t.s.parallel(t.i),
-        "parallel of loop i9", "it holds a barrier or copies that all its iterations wait for"
-        " together", "for i9"),
+        "parallel of loop i9", "iterations of parallel loop i9 would share queue 'rows'", "for i9"),
+    "parallel copies left": (program(LEFT), lambda t: t.s.parallel(t.z),
+        "parallel of loop z4", "an iteration reads what another one left in 's3'", "for z4"),
+    "bind copies to threads": (program(COPIES), lambda t: t.s.bind(t.i, "thread.x"),
+        "bind of loop i9", "it holds copies that all its iterations wait for together", "for i9"),
+    "parallel barrier": (program("for i in range(n):\n    barrier()\n"),
+        lambda t: t.s.parallel(t.i),
+        "parallel of loop i3", "it holds a barrier that all its iterations wait for together",
+        "for i3"),
     "bind copies": (program(COPIES), lambda t: t.s.bind(t.i, "block.x"),
         "bind of loop i9", "iterations of block.x loop i9 would share queue 'rows'", "for i9"),
     "compute_at copies": (program(COPIES), lambda t: t.s.compute_at("made", t.j),
@@ -152,7 +166,4 @@ CASES: dict[str, Case] = {
         "parallel of loop i4", "an iteration reads what another one left in 't3'", "for i4"),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)

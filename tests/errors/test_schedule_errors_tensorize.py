@@ -8,10 +8,10 @@ from passes.schedule.schedule import Schedule
 from passes.schedule.tensorization.apply import apply
 from passes.schedule.tensorization.candidates import candidates
 from passes.schedule.tree import ScheduleError
-from tests.unit.schedule.steps import Case, Steps, check_refusal, program
+from tests.unit.schedule.steps import Case, Steps, program, refusals
 from tests.unit.schedule.tensor_workloads import contraction
+from tests.unit.schedule.texts import DOTS
 
-DOTS = "w: u8[8], q: i8[8], y: i32[1]"
 DOT = """
 for k in range(2):
     for b in range(4):
@@ -140,10 +140,7 @@ CASES: dict[str, Case] = {
         "for i3"),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)
 
 
 MATMUL = contraction("mk,kn->mn", {"m": 8, "k": 4, "n": 16})

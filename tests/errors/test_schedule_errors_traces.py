@@ -12,6 +12,7 @@ from passes.schedule.schedule import Schedule
 from passes.schedule.trace import Trace
 from passes.schedule.tree import ScheduleError
 from tests.unit.schedule.programs import chain, matmul
+from tests.unit.schedule.steps import Steps, program
 
 LOOP = """
 10 |                     with init():
@@ -95,6 +96,23 @@ def test_refusal(name: str) -> None:
         step(s)
     assert str(error.value) == text
     assert len(s.trace) == 0
+
+
+def test_a_loop_without_iterations_has_no_factors() -> None:
+    t = Steps(program("for i in range(0):\n    y[i] = x[i]\n"))
+    for step in (
+        lambda: t.s.sample_perfect_tile(t.i, 2),
+        lambda: t.s.sample_partitioned_tile(t.i, 2, 1, 1),
+    ):
+        with pytest.raises(ScheduleError) as error:
+            step()
+        assert str(error.value) == (
+            f"{error.value.primitive} of loop i3 in 'f': it has no iterations to divide\n"
+            "1 | def f(x0: f32[n], y1: f32[n], a2: f32[n, 8], *, n: dim[1, 64]):\n"
+            "2 |     for i3 in range(0):\n"
+            "  |     ^^^^^^^^^^^^^^^^^^^\n"
+            "3 |         y1[i3] = x0[i3]"
+        )
 
 
 def test_only_samplings_decide() -> None:

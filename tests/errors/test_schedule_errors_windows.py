@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from tests.unit.schedule.steps import Case, Steps, check_refusal, program
+from tests.unit.schedule.steps import Case, Steps, program, refusals
+from tests.unit.schedule.texts import PRODUCT, STREAM
 
 PAD = """
 for i in range(n):
     with block("pad"):
         v = spatial(n, i)
         y[v] = select(1 <= v and v < 4, x[v], f32(0.0))
-"""
-SUM = """
-for i in range(n):
-    for k in range(10):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(10, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]*b[u]
 """
 COLUMN = """
 t = alloc(f32[n, 2])
@@ -91,22 +80,6 @@ for k in range(10):
                 o = ordered(10, k)
                 y[w] = t[w + q]
 """
-STREAM = """
-t = alloc(f32[8])
-for i in range(n):
-    for j in range(8):
-        with block("load"):
-            v = ordered(n, i)
-            w = spatial(8, j)
-            t[w] = a[v, w]
-    for j in range(8):
-        with block("use"):
-            v = spatial(n, i)
-            w = reduce(8, j)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + t[w]
-"""
 HEAD = "x: f32[n], y: f32[n], a: f32[n, 10], b: f32[10], p: i32[n], *, n: dim[1, 64]"
 At = Callable[[Steps], object]
 
@@ -121,7 +94,7 @@ def _pad(reason: str, text: str = PAD, step: At | None = None, at: str = "i5") -
     return _case(text, take, place, reason, 'with block("pad"):')
 
 
-def _einsum(reason: str, text: str = SUM, *padding: int) -> Case:
+def _einsum(reason: str, text: str = PRODUCT, *padding: int) -> Case:
     given = padding or (4, 4)
     step: At = lambda t: t.s.pad_einsum("sum", given)  # noqa: E731
     return _case(text, step, "pad_einsum of block 'sum'", reason, 'with block("sum"):')
@@ -145,6 +118,17 @@ def _pipe(
     return _case(text, step, f"software_pipeline of loop {loop}", reason, f"for {loop}")
 
 
+def _piped(reason: str, place: str, step: At, marked: str, text: str = STREAM) -> Case:
+    """A step after which the pipeline of loop i could not be carried out any more."""
+
+    def both(t: Steps) -> None:
+        t.s.software_pipeline(t.i, (0, 1), (0, 1))
+        step(t)
+
+    why = f"the pipeline of loop i6 could not be carried out: {reason}"
+    return _case(text, both, place, why, marked)
+
+
 CASES: dict[str, Case] = {
     "padding loop": _pad("the loop is not around it alone",
         PAD.replace("    with", '    with block("other"):\n        w = spatial(n, i)\n'
@@ -165,31 +149,34 @@ CASES: dict[str, Case] = {
     "einsum combiner": _einsum("it does not combine by +, max or min, or has no init", PAD.replace(
         '"pad"', '"sum"')),
     "einsum predicate": _einsum("it has a predicate or views",
-        SUM.replace("            with init", "            where(k < 9)\n            with init")),
+        PRODUCT.replace("            with init",
+            "            where(k < 9)\n            with init")),
     "einsum places": _einsum("it does not store at its own spatial iterators, each once",
-        SUM.replace("y[v]", "y[v//2]")),
+        PRODUCT.replace("y[v]", "y[v//2]")),
     "einsum kinds": _einsum("it has iterators that are neither spatial nor reduce",
-        SUM.replace("reduce", "ordered")),
-    "einsum init": _einsum("its init reads what it stores", SUM.replace("f32(0.0)", "y[v]")),
+        PRODUCT.replace("reduce", "ordered")),
+    "einsum init": _einsum("its init reads what it stores", PRODUCT.replace("f32(0.0)", "y[v]")),
     "einsum divisor": _einsum("the divisor p4[v7] may be 0 in the padding",
-        SUM.replace("b[u]", "cast(i32(4)//p[v], f32)")),
+        PRODUCT.replace("b[u]", "cast(i32(4)//p[v], f32)")),
     "einsum loops": _einsum("iterator v7 has no loop of its own over its extent",
-        SUM.replace("spatial(n, i)", "spatial(n, i//2)")),
+        PRODUCT.replace("spatial(n, i)", "spatial(n, i//2)")),
     "einsum extent": _einsum("the extent cast(p4[0], index) is not known at the start",
-        SUM.replace("range(10)", "range(cast(p[0], index))").replace(
+        PRODUCT.replace("range(10)", "range(cast(p[0], index))").replace(
         "reduce(10,", "reduce(cast(p[0], index),")),
     "einsum spare loops": _einsum("it has loops that drive no iterator alone",
-        SUM.replace("    for k", "    for z in range(2):\n     for k")),
-    "einsum numbers": _einsum("its 2 iterators need as many positive numbers, not (4,)", SUM, 4),
-    "einsum zero": _einsum("its 2 iterators need as many positive numbers, not (4, 0)", SUM, 4, 0),
+        PRODUCT.replace("    for k", "    for z in range(2):\n     for k")),
+    "einsum numbers": _einsum("its 2 iterators need as many positive numbers, not (4,)",
+        PRODUCT, 4),
+    "einsum zero": _einsum("its 2 iterators need as many positive numbers, not (4, 0)",
+        PRODUCT, 4, 0),
     "einsum infinite": _einsum("a2[v7, u9]*x0[v7] may not be f32(0.0) in the padding along reduce"
-        " iterator u9", SUM.replace("b[u]", "x[v]")),
+        " iterator u9", PRODUCT.replace("b[u]", "x[v]")),
     "einsum maximum": _einsum("abs(a2[v7, u9]) may not be f32(\"-inf\") in the padding along"
-        " reduce iterator u9", SUM.replace("f32(0.0)", 'f32("-inf")').replace(
+        " reduce iterator u9", PRODUCT.replace("f32(0.0)", 'f32("-inf")').replace(
         "y[v] + a[v, u]*b[u]", "max(y[v], abs(a[v, u]))")),
     "einsum reach": _einsum("the reach of index v7//2 in the padding is unknown",
-        SUM.replace("a[v, u]", "a[v//2, u]")),
-    "einsum empty": (program(SUM.replace("b[u]", "x[v + 1]").replace("10", "12"),
+        PRODUCT.replace("a[v, u]", "a[v//2, u]")),
+    "einsum empty": (program(PRODUCT.replace("b[u]", "x[v + 1]").replace("10", "12"),
         "x: f32[m], y: f32[n], a: f32[n, 12], *, n: dim[1, 64], m: dim[0, 65]"),
         lambda t: t.s.pad_einsum("sum", (4, 4)), "pad_einsum of block 'sum'",
         "'x0' may be empty along v5 + 1", 'with block("sum"):'),
@@ -224,13 +211,17 @@ CASES: dict[str, Case] = {
         .replace("t[w + u, q]", "t[w + u, w + q]")),
     "roll sums": _roll("a loop around the windows drives its reduction", SUMS),
     "roll inputs": _roll("it reads 'a2', which loop j6 stores to", ROWS),
-    "pipeline one": _pipe("its body is one statement, with nothing to overlap", SUM, loop="i5"),
+    "pipeline one": _pipe("its body is one statement, with nothing to overlap", PRODUCT, loop="i5"),
     "pipeline counts": _pipe("its body has 2 statements, each with one stage and place in the"
         " order", STREAM, (0, 1, 1)),
     "pipeline order": _pipe("its body has 2 statements, each with one stage and place in the"
         " order", STREAM, (0, 1), (0, 0)),
     "pipeline stages": _pipe("stages are numbered from 0", STREAM, (1, 2)),
-    "pipeline kind": _pipe("it is unrolled", STREAM.replace("i in range", "i in unrolled")),
+    "pipeline kind": _pipe("it is parallel; a pipeline needs a serial or an unrolled loop",
+        STREAM.replace("i in range", "i in parallel").replace("[8])", '[8], scope="local")')),
+    "pipeline registers": _pipe("'t5' is in registers and needs 2 versions, of which each iteration"
+        " takes another; split the loop and unroll the part that is pipelined, or set_scope the"
+        " buffer to memory", STREAM.replace("[8])", '[8], scope="register")')),
     "pipeline barrier": _pipe("it holds barriers or asynchronous copies already",
         STREAM.replace("    for j in range(8):\n        with block(\"use\")",
         "    barrier()\n    for j in range(8):\n        with block(\"use\")"), (0, 0, 1),
@@ -250,8 +241,9 @@ CASES: dict[str, Case] = {
         "            t[w] = sel", "            where(i < 4)\n            t[w] = sel")),
     "pipeline layout": _pipe("'t5' has a layout of its own; it cannot have versions",
         STREAM.replace("alloc(f32[8])", "alloc(f32[8](strides=[2]))")),
-    "pipeline threads": _pipe("asynchronous copies cannot be issued in parallel loop z6",
-        "t = alloc(f32[8], scope=\"local\")\nfor z in parallel(1):\n    "
+    "pipeline threads": _pipe("asynchronous copies cannot be issued in thread.x loop z6; iterations"
+        " of parallel loops issue them, and thread blocks",
+        "t = alloc(f32[8], scope=\"local\")\nfor z in thread.x(1):\n    "
         + STREAM.split("\n", 2)[2].strip().replace("\n", "\n    ") + "\n", copies=(0,), loop="i7"),
     "pipeline no stage": _pipe("no statement is of the asynchronous stage 3", copies=(3,)),
     "pipeline apart": _pipe("the statements of asynchronous stage 0 do not follow one another",
@@ -265,9 +257,21 @@ CASES: dict[str, Case] = {
     "pipeline stored": _pipe("'t5' is copied asynchronously and stored to", STREAM
         + "    with block(\"clear\"):\n        o = ordered(n, i)\n        t[o%8] = f32(0.0)\n",
         (0, 1, 1), (0, 1, 2), (0,)),
+    "inlined in a pipeline": _piped("its body is one statement, with nothing to overlap",
+        "compute_inline of block 'load'", lambda t: t.s.compute_inline("load"),
+        'with block("load"):', STREAM.replace("f32[8]", "f32[n, 8]").replace("t[w]", "t[v, w]")),
+    "threads of a pipeline": _piped("it is parallel; a pipeline needs a serial or an unrolled loop",
+        "parallel of loop i6", lambda t: t.s.parallel(t.i), "for i6",
+        STREAM.replace("alloc(f32[8])", 'alloc(f32[8], scope="local")').replace(
+            "ordered", "spatial")),
+    "rows of a pipeline": _piped("'t5' has a layout of its own; it cannot have versions",
+        "storage_align of buffer 't'", lambda t: t.s.storage_align("t", 0, 8, 3), "t5 = alloc("),
+    "division of a pipeline": _piped("its body has 3 statements, each with one stage and place in"
+        " the order", "decompose_reduction of block 'use' at loop j10",
+        lambda t: t.s.decompose_reduction("use", t.s.loop("j10")), 'with block("use"):'),
+    "copy in a pipeline": _piped("its body has 3 statements, each with one stage and place in the"
+        " order", "cache_read of block 'use', buffer 't'",
+        lambda t: t.s.cache_read("use", "t", "global"), 'with block("use"):'),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_refusal(name: str) -> None:
-    check_refusal(CASES[name])
+test_refusal = refusals(CASES)

@@ -60,11 +60,19 @@ cure: did you mean `contract`?""",
     ),
     "unknown attribute": (
         CASE.replace("equation", "equasion"),
-        f"""\
-my.yaml:6:28: error: case `one`: contract: unknown attribute 'equasion'; it has equation
-   6 |     attributes: {{equasion: "mk,kn->mn"}}
-     |                            ^~~~~~~~~~~
-{FIT}""",
+        """\
+my.yaml:6:18: error: case `one`: contract has no attribute `equasion`
+   6 |     attributes: {equasion: "mk,kn->mn"}
+     |                  ^~~~~~~~
+cure: did you mean `equation`? (attributes: equation)""",
+    ),
+    "attribute too many": (
+        CASE + "    epilogue:\n      - operator: relu\n        attributes: {slope: 1.0}\n",
+        """\
+my.yaml:12:22: error: case `one`: relu has no attribute `slope`
+  12 |         attributes: {slope: 1.0}
+     |                      ^~~~~
+cure: remove it""",
     ),
     "attribute": (
         CASE.replace("kn->", "jn->"),
@@ -92,6 +100,39 @@ bf16, i64, i32, i16, i8, u64, u32, u16, u8, bool, index
    8 |       a: f33[4, 8]
      |          ^~~~~~~~~
 cure: write a type such as `f32[rows, 64]`""",
+    ),
+    "negative extent": (
+        CASE.replace("f32[4, 8]", "f32[-3, 8]"),
+        """\
+my.yaml:8:10: error: case `one`: f32[-3, 8]: extent -3 is less than 1
+   8 |       a: f32[-3, 8]
+     |          ^~~~~~~~~~
+cure: write extents that are at least 1 for all values of the dims""",
+    ),
+    "extent that may be negative": (
+        ROWS.replace("[rows,", "[rows - 2,")
+        + "    dims: {rows: {min: 2, max: 8}}\n    sizes: [{rows: 4}]\n",
+        """\
+my.yaml:8:10: error: case `one`: f32[rows - 2, 8]: extent rows - 2 may be less than 1
+   8 |       a: f32[rows - 2, 8]
+     |          ^~~~~~~~~~~~~~~~
+cure: write extents that are at least 1 for all values of the dims""",
+    ),
+    "no inputs": (
+        CASE.replace("inputs:\n      a: f32[4, 8]\n      b: f32[8, 4]\n", "inputs: {}\n"),
+        """\
+my.yaml:7:13: error: `cases.0.inputs` must be a map of at least 1, found an empty map
+   7 |     inputs: {}
+     |             ^~
+cure: write a map of at least 1, for example `{'x': 'f32[n, 64]'}`""",
+    ),
+    "dim that is no text": (
+        CASE + "    dims: {n: {min: 1, max: 8}}\n",
+        """\
+my.yaml:10:12: error: `n` is `false` to YAML 1.1 and text to YAML 1.2
+  10 |     dims: {n: {min: 1, max: 8}}
+     |            ^
+cure: write `false`, or "n" if the text is meant""",
     ),
     "quantised input": (
         CASE.replace("f32[4, 8]", "Q4_1[4, 32]"),

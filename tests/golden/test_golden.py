@@ -30,7 +30,8 @@ from passes.search.defaults.target import Target
 
 HERE = Path(__file__).parent
 N = Dim("n", 1, 64)
-AVX512 = Target(512, 32, 32 << 10, 1 << 20, has_vnni=True)
+FEATURES = ("avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512vnni")
+AVX512 = Target(512, 32, 32 << 10, 1 << 20, FEATURES)
 
 
 def residual() -> Module:

@@ -21,8 +21,9 @@ from passes.schedule.schedule import Schedule
 from passes.schedule.tree import ScheduleError, blocks_in, path_to_block, statements, written
 from tests.unit.schedule.executions import Point, Unknown, at, points, sizes, touches
 from tests.unit.schedule.isl_terms import NotAffine, isl_condition, isl_name, isl_term
-from tests.unit.schedule.moves import random_move, random_program
+from tests.unit.schedule.moves import random_move
 from tests.unit.schedule.programs import ALL
+from tests.unit.schedule.random_programs import random_program
 
 quiet = settings(deadline=None, derandomize=True)
 MOST = 6  # the largest size enumerated
@@ -61,15 +62,26 @@ def test_bindings_are_what_enumeration_finds(seed: int) -> None:
         if inner or not (found.once or found.every):
             continue
         for dims in sizes(function, MOST):
-            seen: list[tuple[int, ...]] = []
-            for point in points(loops, dict(dims)):
-                if block.predicate is None or at(block.predicate, point):
-                    seen.append(tuple([at(e, point) for e in block.bindings]))
+            try:
+                seen = _instances(block, loops, dims)
+            except Unknown:
+                break
             if found.once:
                 assert len(set(seen)) == len(seen), block.label
             if found.every:
                 spans = [range(at(it.extent, dict(dims))) for it in block.iters]
                 assert set(product(*spans)) <= set(seen), block.label
+
+
+def _instances(
+    block: Block, loops: list[tuple[Var, Expr]], dims: dict[Dim, int]
+) -> list[tuple[int, ...]]:
+    """The values of a block's iterators, in the order that its loops run it."""
+    return [
+        tuple([at(e, point) for e in block.bindings])
+        for point in points(loops, dict(dims))
+        if block.predicate is None or at(block.predicate, point)
+    ]
 
 
 def _is_loop(s: object) -> bool:

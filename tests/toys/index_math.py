@@ -78,7 +78,7 @@ def _grown(inner):
     )
     sums = st.tuples(st.sampled_from([expr.Add, expr.Sub]), inner, inner)
     quotients = st.tuples(st.sampled_from([expr.FloorDiv, expr.FloorMod]), inner, divisors)
-    others = st.tuples(st.sampled_from([expr.Mul, expr.Min, expr.Max]), inner, inner)
+    others = st.tuples(st.sampled_from([expr.Mul, expr.Min, expr.Max, expr.BitXor]), inner, inner)
     made = st.one_of(sums, sums, quotients, quotients, others).map(lambda t: t[0](t[1], t[2]))
     bits = st.tuples(
         st.sampled_from([expr.Shl, expr.Shr, expr.BitAnd]), inner, st.sampled_from([0, 1, 3])

@@ -4,14 +4,14 @@
     w1: f16[8, 4](strides=[160, 1])        →      w1: f16[1124]
     … x0[i2, k3] * w1[i2, 1] …                    … x0[i2*64 + k3] * w1[i2*160 + 1] …
 
-A view is as long as its last element is far away. Exact.
+A view is as long as its last element is far away; an empty one may have none. Exact.
 """
 
 from __future__ import annotations
 
 from passes.codegen.lower.walk import Walk
-from passes.ir.arith import simplify
-from passes.ir.expr import Broadcast, Call, Const, Expr, Ramp, const, index, product
+from passes.ir.arith import prove, simplify
+from passes.ir.expr import Broadcast, Call, Const, Expr, Ramp, const, index, maximum, product
 from passes.ir.loop.nodes import Buffer, Function, Load, Stmt, Store
 from passes.ir.node import Node, rewrite
 
@@ -48,6 +48,8 @@ def _flat(buffer: Buffer) -> Buffer:
         size = index(1)
         for extent, stride in zip(buffer.shape, buffer.strides, strict=True):
             size = size + (extent - 1) * stride
+        if not all(prove(extent >= 1) for extent in buffer.shape):
+            size = maximum(simplify(size), 0)
     return buffer.replace(shape=(simplify(size),), strides=None, pitch=None)
 
 

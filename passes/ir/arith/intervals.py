@@ -77,23 +77,36 @@ class Ranges:
 def interval(e: Expr, ranges: Ranges) -> Interval:
     """The interval of a scalar integer or bool expression, operand by operand."""
     memo = ranges.intervals
-    if e not in memo:
-        for node in postorder(e):
+    found = memo.get(e)
+    if found is None:
+        for node in postorder(e) if e.children else (e,):
             if isinstance(node, Expr) and node not in memo:
                 memo[node] = _fitted(_interval(node, ranges), node.dtype)
-    return memo[e]
+        found = memo[e]
+    return found
 
 
 def interval_of(t: Terms, ranges: Ranges) -> Interval:
     """The interval of a polynomial, term by term."""
-    lo: float = 0
-    hi: float = 0
+    lo: int | None = 0
+    hi: int | None = 0
     for monomial, coefficient in t.items():
-        low, high = float_pair(Interval(coefficient, coefficient))
-        for atom in monomial:
-            low, high = _product((low, high), float_pair(interval(atom, ranges)))
-        lo, hi = lo + low, hi + high
-    return _interval_from(lo, hi)
+        if not monomial:
+            low, high = Interval(coefficient, coefficient)
+        elif len(monomial) == 1:
+            low, high = interval(monomial[0], ranges)
+            low = None if low is None else low * coefficient
+            high = None if high is None else high * coefficient
+            if coefficient < 0:
+                low, high = high, low
+        else:
+            whole: tuple[float, float] = coefficient, coefficient
+            for atom in monomial:
+                whole = _product(whole, float_pair(interval(atom, ranges)))
+            low, high = _interval_from(*whole)
+        lo = None if lo is None or low is None else lo + low
+        hi = None if hi is None or high is None else hi + high
+    return Interval(lo, hi)
 
 
 def of_type(dtype: DType) -> Interval:
@@ -151,6 +164,11 @@ def _interval(e: Expr, ranges: Ranges) -> Interval:
             highs = [h for lo, h in (memo[a], memo[b]) if lo is not None and lo >= 0]
             known = [h for h in highs if h is not None]
             return Interval(0 if highs else None, min(known) if known else None)
+        case expr.BitOr(a, b) | expr.BitXor(a, b):
+            both = (memo[a], memo[b])
+            if all(one.lo is not None and one.lo >= 0 for one in both):
+                bits = [one.hi.bit_length() for one in both if one.hi is not None]
+                return Interval(0, (1 << max(bits)) - 1 if len(bits) == 2 else None)
         case expr.Shr(a, b) if isinstance(b, expr.Const) and b.value >= 0:
             step = 1 << min(int(b.value), 64)
             return _quotient(memo[a], Interval(step, step))

@@ -59,7 +59,7 @@ def nonnegative(t: Terms, ranges: Ranges) -> bool:
 
 def _least(t: Terms, ranges: Ranges, fuel: int) -> int | None:
     best = interval_of(t, ranges).lo
-    if fuel <= 0 or len(t) > _TOO_MANY_TERMS or (len(t) <= 1 and () in t) or not t:
+    if fuel <= 0 or len(t) > _TOO_MANY_TERMS or _is_box(t, ranges):
         return best
     t = _with_digits(t)
     for atom in _candidates(t, ranges):
@@ -78,6 +78,20 @@ def _least(t: Terms, ranges: Ranges, fuel: int) -> int | None:
                 found = _larger(found, _least(replaced, ranges, fuel - 1))
         return _larger(best, found)
     return best
+
+
+def _is_box(t: Terms, ranges: Ranges) -> bool:
+    """Whether the unknowns do not depend on each other: the interval has the least value then."""
+    for monomial in t:
+        if len(monomial) > 1:
+            return False
+        for atom in monomial:
+            if not isinstance(atom, (Var, Dim)):
+                return False
+            for end in ranges.known.get(atom, ()):
+                if not isinstance(end, Const):
+                    return False
+    return True
 
 
 def _with_digits(t: Terms) -> Terms:

@@ -20,6 +20,8 @@ def recombined(t: Terms, ranges: Ranges) -> Terms:
     i%32 - i//4%8*4           ->  i%4
     i//4 - i//8*2             ->  i//4%2
     """
+    if len(t) == 1 and all(len(monomial) == 1 == c for monomial, c in t.items()):
+        return t  # nothing to meet
     for _ in range(_MOST_STEPS):
         for monomial in t:
             joined = _recombined_at(t, monomial, ranges)

@@ -52,7 +52,7 @@ def _told(
     pending: list[Expr | int] = [about]
     while pending:
         e = pending.pop()
-        for symbol in () if isinstance(e, int) else symbols_of(e):
+        for symbol in () if isinstance(e, (int, Const)) else symbols_of(e):
             if symbol in told:
                 continue
             if symbol in over:
@@ -169,6 +169,10 @@ def _index(e: Expr, ranges: Ranges) -> Expr:
         ):
             whole = remainder(terms(a), constant(int(mask) + 1), ranges)
             return build(recombined(whole, ranges))
+        case expr.BitXor(Const(one), Const(other)):
+            return expr.const(int(one) ^ int(other))
+        case expr.BitXor(a, Const(0)) | expr.BitXor(Const(0), a):
+            return a
         case expr.Cast(expr.Cast(inner, through), _) if inner.dtype == INDEX:
             if through.is_int and _fits(inner, through, ranges):
                 return inner

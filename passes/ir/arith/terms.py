@@ -116,7 +116,8 @@ def without(monomial: Monomial, part: Monomial) -> Monomial | None:
 
 def atoms(t: Terms) -> list[Expr]:
     """The distinct atoms in a fixed order."""
-    return sorted({atom for monomial in t for atom in monomial}, key=order)
+    found = {atom for monomial in t for atom in monomial}
+    return sorted(found, key=order) if len(found) > 1 else [*found]
 
 
 def collected(t: Terms, atom: Expr) -> tuple[Terms, Terms]:
@@ -145,7 +146,9 @@ def order(atom: Expr) -> tuple[int, int, str]:
 def build(t: Terms) -> Expr:
     """The expression of a polynomial: positive terms, then negative ones, then the constant."""
     offset = t.get((), 0)
-    rest = sorted((item for item in t.items() if item[0]), key=_term_order)
+    rest = [item for item in t.items() if item[0]]
+    if len(rest) > 1:
+        rest.sort(key=_term_order)
     if not rest:
         return Const(offset, INDEX)
     whole: Expr | None = None

@@ -21,6 +21,11 @@ from passes.ir.quantised import Array, BufferOperand, Operand
 
 AttrMap: TypeAlias = "Mapping[str, Attr]"
 Types: TypeAlias = "Sequence[TensorType]"
+Operands: TypeAlias = "Sequence[Operand]"
+Numbers: TypeAlias = "Mapping[str, Any]"
+Sizes: TypeAlias = "Sequence[tuple[int, ...]]"
+Inputs: TypeAlias = "Sequence[BufferOperand]"
+Outputs: TypeAlias = "Sequence[Buffer]"
 
 
 class Operator(ABC):
@@ -41,22 +46,11 @@ class Operator(ABC):
         """The types of the results. Raises IRError if the operator does not take these inputs."""
 
     @abstractmethod
-    def numpy(
-        self,
-        inputs: Sequence[Operand],
-        attrs: Mapping[str, Any],
-        shapes: Sequence[tuple[int, ...]],
-    ) -> tuple[Array, ...]:
+    def numpy(self, inputs: Operands, attrs: Numbers, shapes: Sizes) -> tuple[Array, ...]:
         """The results' values; expressions in `attrs` are numbers here, `shapes` the results'."""
 
     @abstractmethod
-    def loops(
-        self,
-        b: LoopBuilder,
-        inputs: Sequence[BufferOperand],
-        outputs: Sequence[Buffer],
-        call: Apply,
-    ) -> None:
+    def loops(self, b: LoopBuilder, inputs: Inputs, outputs: Outputs, call: Apply) -> None:
         """Appends blocks that compute `outputs` from `inputs` to the function being built."""
 
     def error(self, text: str) -> IRError:

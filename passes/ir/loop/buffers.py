@@ -11,6 +11,8 @@ from passes.ir.node import IRError, Node
 
 Scope = Literal["global", "local", "register", "shared", "warp", "fragment"]
 _SCOPES: tuple[str, ...] = get_args(Scope)
+IN_REGISTERS: tuple[Scope, ...] = ("register", "warp", "fragment")
+"""Scopes whose elements have no addresses."""
 
 
 class Buffer(Node):
@@ -53,8 +55,8 @@ class Buffer(Node):
         return self.replace(shape=shape, strides=tuple(strides))
 
     def check(self) -> None:
-        if not self.name.replace("_", "a").isalpha():
-            raise IRError(f"buffer name '{self.name}' must be letters and underscores")
+        if not (self.name.isascii() and self.name.replace("_", "a").isalpha()):
+            raise IRError(f"buffer name '{self.name}' must be ASCII letters and underscores")
         if self.dtype.lanes != 1 or self.scope not in _SCOPES:
             raise IRError(f"buffer '{self.name}' has type {self.dtype} in scope '{self.scope}'")
         if any(extent.dtype != INDEX for extent in self.shape):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passes.ir.loop.closures import THREAD, THREADS, TRACKED, Evaluator, Frame, Run
+from passes.ir.loop.lanes import in_step
 from passes.ir.loop.memory import Array, ExecutionError, Races, allocate, bind
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
@@ -80,10 +81,11 @@ class _Program:
             self.evaluator.slot(node)
         buffers = (*function.params, *function.allocs)
         self.shapes = {b: self.evaluator.roots(b.shape) for b in buffers}
-        self.stored = stored_in(function.body)
+        body = in_step(function.body)
+        self.stored = stored_in(body)
         self.private = [b for b in function.allocs if b.scope != "global"]
         self.statements = Statements(self.evaluator, self._launch, self._renew)
-        self.team = self._team(function.body)
+        self.team = self._team(body)
 
     def launch(self, dims: list[int], arrays: Sequence[Array], threads: int) -> None:
         """Runs it with a team of threads."""

@@ -187,6 +187,7 @@ class Nest:
             initial = self.init.run(frame)[0]
             if starts.chosen is not None:
                 initial = np.broadcast_to(initial, shape)[starts.chosen]
+                initial = initial.reshape(np.shape(data[starts.place]))
             data[starts.place] = initial
         if self.ufunc is None:
             _assign(data, place, value, shape)
@@ -222,6 +223,7 @@ def legal(loops: Sequence[For], inside: Sequence[Block | If], store: Store) -> b
         if any(node in reduce for node in postorder(init.value, *store.indices)):
             return False
     others = [e for s in inside for e in s.children if isinstance(e, ir.Expr)]
+    others += [loop.extent for loop in loops[1:]]
     if any(_loads(e, store) for e in [*store.indices, *others]):
         return False
     own = [n for n in postorder(store.value) if isinstance(n, Load) and n.buffer is store.buffer]

@@ -35,8 +35,9 @@ whose elements land there.
     y1[0] = s2[0]
 
 A copy lands at the last moment its waits allow (never, if nothing waits), and what it copies must
-stay as it is until then. A queue belongs to an iteration of the parallel loop, or of the thread
-block, that uses it.
+stay as it is until then. A queue belongs to an iteration of the innermost parallel loop, or to the
+thread block, around: each has groups of its own, and waits for them alone. The threads of a block
+issue a group together: their loops are inside it.
 
 A loop bound to `thread.x` runs an iteration on each thread of a block, one bound to `block.x` on
 each block of a grid: the text is one thread block's program in which every thread loop is over
@@ -49,6 +50,7 @@ from typing import Literal, TypeAlias, get_args
 
 from passes.ir.dtypes import BOOL
 from passes.ir.expr import Dim, Expr, Var
+from passes.ir.loop.buffers import IN_REGISTERS as IN_REGISTERS
 from passes.ir.loop.buffers import Buffer as Buffer
 from passes.ir.loop.buffers import Load as Load
 from passes.ir.loop.buffers import Scope as Scope

@@ -180,6 +180,10 @@ class _Verifier(Declarations):
         kinds = [loop.kind for loop in self.concurrent if loop.kind not in BLOCK_AXES]
         return ("thread loop" if kinds[0] in THREAD_AXES else "parallel loop") if kinds else ""
 
+    def threaded(self) -> bool:
+        """Whether threads of a block run here, each an iteration of a loop: they copy together."""
+        return any(loop.kind in THREAD_AXES for loop in self.concurrent)
+
     def branch(self, stmt: If) -> None:
         self.condition(stmt.cond)
         before, threads = self.guards, self.thread_guards
@@ -271,9 +275,9 @@ class _Verifier(Declarations):
                 self.fail("is stored to twice at the same time", target)
 
     def async_group(self, stmt: AsyncGroup) -> None:
-        inside = self.divided()
+        inside = self.threaded()
         if self.group is not None or inside:
-            place = f"a {inside}; put the loop inside the group" if inside else "another group"
+            place = "a thread loop; put the loop inside the group" if inside else "another group"
             self.fail(f"is a group of copies inside {place}", f'"{stmt.queue}"')
         self.group = stmt
         self.stmt(stmt.body)
@@ -286,9 +290,9 @@ class _Verifier(Declarations):
             )
 
     def async_wait(self, stmt: AsyncWait) -> None:
-        queue, inside = f'"{stmt.queue}"', self.divided()
-        if inside:
-            self.fail(f"is waited for in a {inside}; wait outside it, for all iterations", queue)
+        queue = f'"{stmt.queue}"'
+        if self.threaded():
+            self.fail("is waited for in a thread loop; wait outside it, for all iterations", queue)
         self.expr(stmt.pending)
         if stmt.pending.dtype != INDEX:
             self.fail(f"is a number of groups but has type {stmt.pending.dtype}", stmt.pending)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from passes.ir.expr import Var
+from passes.ir.expr_text import print_expr
 from passes.ir.loop.nodes import Barrier, Block, Function, Launch
 from passes.schedule.accesses import ranges
+from passes.schedule.dependence import steady
 from passes.schedule.division import divided
 from passes.schedule.legality import checked
 from passes.schedule.tree import (
@@ -16,6 +18,7 @@ from passes.schedule.tree import (
     replace,
     spell,
     statements,
+    written,
 )
 
 
@@ -42,5 +45,9 @@ def blockize(function: Function, loop: Var) -> tuple[Function, str]:
     name = fresh_label(function, f"{blocks[-1].label}_o")
     start = fresh_label(function, f"{blocks[-1].label}_init")
     parts = divided(found, ranges(function), fresh_ordinal(function), start)
+    for it in parts.iters:
+        if not steady(it.extent, written(function.body)):
+            extent = print_expr(it.extent)
+            raise refuse(f"the extent {extent} around it reads memory that the function stores to")
     block = Block(name, parts.iters, parts.bindings, parts.body, parts.init, parts.predicate)
     return checked(replace(function, at, block), refuse), name

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from passes.ir.arith import bounds, free_vars
 from passes.ir.dtypes import I32, I64, INDEX, DType
-from passes.ir.expr import Add, Cast, Const, Expr, FloorDiv, FloorMod, Mul, Sub, cast
+from passes.ir.expr import Add, Cast, Expr, FloorDiv, FloorMod, Mul, Sub, cast
 from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import Block, Buffer, Function, Load, Scope, Store
 from passes.ir.node import Node, postorder
+from passes.schedule.accesses import iterator_ranges
 from passes.schedule.staging import Staging, block_axes, staged, with_body
 from passes.schedule.tree import Refusal, fresh_ordinal, get_buffer, loaded, path_to_block
 
@@ -77,7 +78,7 @@ def _costly(e: Expr) -> Iterator[Expr]:
 
 def _width(block: Block, part: Expr) -> DType:
     """The narrowest of i32 and i64 that takes all values of an index."""
-    limits = {it.var: (Const(0, INDEX), it.extent - 1) for it in block.iters}
+    limits = iterator_ranges(block.iters)
     low, high = bounds(part, limits)
     narrow = low is not None and high is not None and low >= -(1 << 31) and high < 1 << 31
     return I32 if narrow else I64

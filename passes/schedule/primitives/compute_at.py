@@ -12,16 +12,15 @@ from passes.ir.loop.nodes import (
     For,
     Function,
     If,
-    Load,
     Seq,
     Stmt,
     Store,
     While,
     seq,
 )
-from passes.ir.node import postorder
-from passes.schedule.accesses import Access, Ranges, accesses, ranges
-from passes.schedule.legality import checked, covers
+from passes.schedule.accesses import Access, Ranges, accesses, loads_in, ranges
+from passes.schedule.footprints import extreme, unfilled
+from passes.schedule.legality import checked
 from passes.schedule.motion import check_inputs_hold, check_no_barrier
 from passes.schedule.reductions import driving
 from passes.schedule.tree import (
@@ -100,7 +99,7 @@ def _store_of(refuse: Refusal, block: Block) -> Store:
     axes = {it.var for it in block.iters if it.kind == "spatial"}
     if set(store.indices) != axes or len(store.indices) != len(axes):
         raise refuse("it does not store at its own spatial iterators, each once")
-    own = [n for n in postorder(store) if isinstance(n, Load) and n.buffer is store.buffer]
+    own = [load for load in loads_in(store) if load.buffer is store.buffer]
     if any(load.indices != store.indices for load in own) or (own and block.init is None):
         raise refuse("it reads elements of its output that it does not compute")
     return store
@@ -115,9 +114,9 @@ def _check_kept(refuse: Refusal, function: Function, block: Block, kept: frozens
         raise refuse(f"loop {spell(var)}, around both, drives its reduction")
     whole = accesses(function.body)
     stores = [a for a in whole if a.block is block and a.is_store]
-    for read in (a for a in whole if a.buffer is stores[0].buffer and a.block is not block):
-        if not any(covers(store, read, ranges(function)) for store in stores):
-            raise refuse("a reader may use what an earlier step of an ordered loop computed")
+    reads = [a for a in whole if a.buffer is stores[0].buffer and a.block is not block]
+    if unfilled(reads, stores, ranges(function)):
+        raise refuse("a reader may use what an earlier step of an ordered loop computed")
 
 
 class _Needs:
@@ -137,8 +136,7 @@ class _Needs:
         spans = [self._reach(access.indices[axis]) for access in self.readers]
         bases = list(dict.fromkeys(base for base, _ in spans))
         ends = list(dict.fromkeys(simplify(base + extent) for base, extent in spans))
-        first = next((b for b in bases if all(prove(b <= x, self.known) for x in bases)), None)
-        end = next((e for e in ends if all(prove(e >= x, self.known) for x in ends)), None)
+        first, end = extreme(bases, self.known, -1), extreme(ends, self.known, 1)
         if first is None:
             texts = f"{print_expr(bases[0])} and {print_expr(bases[1])}"
             raise self.refuse(f"readers start at different places, {texts}")
@@ -147,20 +145,19 @@ class _Needs:
         return first, simplify(end - first, self.known)
 
     def _reach(self, i: Expr) -> tuple[Expr, Expr]:
-        text = print_expr(i)
         form = linear(i, list(self.loops), self.known)
         if form is None:
-            raise self.refuse(f"index {text} is not linear in the loops inside")
+            raise self.refuse(f"index {print_expr(i)} is not linear in the loops inside")
         coefficients, rest = form
         if any(not prove(c >= 0, self.known) for c in coefficients.values()):
-            raise self.refuse(f"index {text} runs backwards in a loop inside")
+            raise self.refuse(f"index {print_expr(i)} runs backwards in a loop inside")
         base = simplify(rest)
         top = symbolic_max(i - rest, self.loops, self.known)
         if top is None or free_vars(top) & ({*self.loops} | self.bound):
-            raise self.refuse(f"the reach of index {text} is unknown")
+            raise self.refuse(f"the reach of index {print_expr(i)} is unknown")
         changing = written(self.below)
-        if any(isinstance(n, Load) and n.buffer in changing for n in postorder(base)):
-            raise self.refuse(f"index {text} reads memory that the loop stores to")
+        if loaded(base) & changing:
+            raise self.refuse(f"index {print_expr(i)} reads memory that the loop stores to")
         return base, simplify(top + 1)
 
     def may_exceed(self) -> bool:
@@ -203,7 +200,7 @@ class _Nest:
                 values[axis] = simplify(base + loop.var)
             if guarded:
                 conditions += [values[axis] >= 0, values[axis] < extents[axis]]
-        if guarded and any(isinstance(n, Load) for base, _ in region for n in postorder(base)):
+        if guarded and any(loaded(base) for base, _ in region):
             raise self.refuse("a guarded reader's index reads memory")
         values.update(self._reduced(values))
         own = {s.var: (Const(0, s.var.dtype), s.extent - 1) for s in self.loops}

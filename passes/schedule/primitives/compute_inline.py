@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from passes.ir.arith import free_vars, simplify, substitute
-from passes.ir.expr import index
 from passes.ir.loop.nodes import Function, Load, Store, View
-from passes.ir.node import Node, postorder, rewrite
-from passes.schedule.accesses import accesses
+from passes.ir.node import Node
+from passes.schedule.accesses import accesses, iterator_ranges
 from passes.schedule.inverse import inverse
 from passes.schedule.legality import checked
 from passes.schedule.motion import check_inputs_hold
-from passes.schedule.tree import Refusal, blocks_in, get_block, loaded, replace
+from passes.schedule.tree import (
+    Refusal,
+    blocks_in,
+    exchange,
+    get_block,
+    iters_in,
+    loaded,
+    mentions,
+    replace,
+)
 
 
 def compute_inline(function: Function, label: str) -> Function:
@@ -38,7 +46,7 @@ def compute_inline(function: Function, label: str) -> Function:
     stores = [a for a in accesses(function.body) if a.buffer is target and a.is_store]
     if any(a.block is not block for a in stores):
         raise refuse("its output has other writers")
-    nodes = postorder(function.body)
+    nodes = mentions(function.body, target)
     if any(isinstance(n, View) and n.source.buffer is target for n in nodes):
         raise refuse("its output is read through a view")
     loads = [n for n in nodes if isinstance(n, Load) and n.buffer is target]
@@ -46,7 +54,7 @@ def compute_inline(function: Function, label: str) -> Function:
         raise refuse("its output is read by vectors")
     check_inputs_hold(refuse, function, block, target)
     extents = {it.var: it.extent for it in block.iters if it.var in free_vars(store)}
-    known = {it.var: (index(0), it.extent - 1) for b in blocks_in(function.body) for it in b.iters}
+    known = iterator_ranges(iters_in(blocks_in(function.body)))
     if inverse(store.indices, extents, store.indices, {}) is None:
         raise refuse("its iterators do not follow from the element it stores")
 
@@ -61,5 +69,5 @@ def compute_inline(function: Function, label: str) -> Function:
 
     function = replace(function, block, None)
     kept = tuple([b for b in function.allocs if b is not target])
-    body = rewrite(function.body, inline, where=lambda n: target in loaded(n))
+    body = exchange(function.body, target, inline)
     return checked(function.replace(body=body, allocs=kept), refuse)

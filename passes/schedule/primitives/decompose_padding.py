@@ -27,7 +27,8 @@ from passes.ir.loop.nodes import AsyncGroup, Block, For, Function, Load, LoopKin
 from passes.ir.node import postorder, rewrite
 from passes.schedule.accesses import Ranges, ranges
 from passes.schedule.coverage import in_iterators, runs
-from passes.schedule.dependence import differ
+from passes.schedule.dataflow import stores_apart
+from passes.schedule.dependence import steady
 from passes.schedule.legality import checked
 from passes.schedule.reductions import conjuncts
 from passes.schedule.tree import (
@@ -67,6 +68,9 @@ def decompose_padding(function: Function, label: str, loop: Var) -> tuple[Functi
     if any(isinstance(s, AsyncGroup) for s in found):
         raise refuse("it is part of a group of asynchronous copies")
     padded = _padded(refuse, block)
+    for one in loops_in(nest[nest.index(at) :]):
+        if not steady(one.extent, {padded.store.buffer}):
+            raise refuse(f"the extent of loop {spell(one.var)} reads what it stores")
     name = fresh_label(function, f"{label}_fill")
     filling = block.replace(label=name, body=padded.store.replace(value=padded.pad))
     fill, first = renamed(
@@ -96,8 +100,7 @@ def _padded(refuse: Refusal, block: Block) -> _Padded:
         raise refuse("it does not store a select between a value and padding")
     if any(it.kind != "spatial" or it.var.dtype != INDEX for it in block.iters):
         raise refuse("it has iterators that are not spatial and of type index")
-    limits: Ranges = {it.var: (index(0), it.extent - 1) for it in block.iters}
-    if not differ(store.indices, [it.var for it in block.iters], limits):
+    if not stores_apart(block):
         raise refuse("two of its instances may store to one place")
     if store.buffer in loaded(block):
         raise refuse("it reads what it stores")

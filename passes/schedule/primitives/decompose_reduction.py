@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.expr import TRUE, Const, Expr, Var, both
 from passes.ir.expr_text import name_of
-from passes.ir.loop.nodes import Block, For, Function, If, Stmt, seq
+from passes.ir.loop.nodes import Block, For, Function, If, Stmt, While, seq
 from passes.schedule.accesses import Access, Ranges, accesses, precedes, ranges
 from passes.schedule.dependence import disjoint, inner_loops, never_meet, steady
+from passes.schedule.faults import fault
 from passes.schedule.legality import checked
-from passes.schedule.reductions import conjuncts, driving, restarting_loop
+from passes.schedule.reductions import conjuncts, driving, restarting_loop, starts_through_views
 from passes.schedule.tree import (
     Refusal,
     exchanged,
@@ -34,7 +35,8 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
           for k: for i: block c: y[i] = y[i] + x[i, k]
 
     No loop outside `loop` drives a reduce iterator, each reduction starts once inside it, and
-    nothing there needs the elements before it does. An empty reduction then starts too.
+    nothing there needs the elements before it does. Where the reduction may be empty, the init
+    has the condition that it is not.
     """
     found = path_to_block(function, label, "decompose_reduction")
     block = found[-1]
@@ -45,6 +47,8 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
     at = next((one for one in loops if one.var is loop), None)
     if block.init is None:
         raise refuse("it has no init")
+    if starts_through_views(block):
+        raise refuse("its init speaks of its views")
     if at is None:
         raise refuse("the loop is not around it")
     position = loops.index(at)
@@ -54,25 +58,25 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
             raise refuse(f"loop {spell(outer.var)} outside it drives the reduction")
     for var in sorted(reduced - {one.var for one in loops}, key=name_of):
         raise refuse(f"iterator {spell(var)} of a block around it drives the reduction")
-    if any(isinstance(s, If | Block) for s in found[found.index(at) : -1]):
+    if any(isinstance(s, If | While | Block) for s in found[found.index(at) : -1]):
         raise refuse("a condition or a block stands between the loop and it")
     known = ranges(function)
-    _check_moves(refuse, function, at, loops[position:], block, known)
+    _check_moves(refuse, at, loops[position:], block, known)
     needed = driving(block, "spatial", "ordered")
     copied = [one for one in loops[position:] if one.var in needed]
     inside = {one.var for one in loops[position:]} - {one.var for one in copied}
     for one in copied:
         for var in sorted(free_vars(one.extent) & inside, key=name_of):
             raise refuse(f"the extent of loop {spell(one.var)} depends on {spell(var)}")
+    conditions = _conditions(refuse, block, loops[position:], copied, known)
     name = fresh_label(function, f"{label}_init")
-    init = _init_nest(name, block, copied, reduced, known, fresh_ordinal(function))
+    init = _init_nest(name, block, copied, conditions, fresh_ordinal(function))
     bare = exchanged(at, block, block.replace(init=None))
     return checked(replace(function, at, seq(init, bare)), refuse), name
 
 
 def _check_moves(
     refuse: Refusal,
-    function: Function,
     at: For,
     loops: Sequence[For],
     block: Block,
@@ -92,10 +96,14 @@ def _check_moves(
     for access in (a for a in mine if a.buffer in targets and a.indices not in places):
         if not all(_meets_only_inside(s, access, apart, at, known) for s in starts):
             raise refuse("it touches elements of its output other than the one it starts")
-    late = loaded(block.init) & (written(at.body) - targets)
-    if late or any(not steady(one.extent, written(at.body)) for one in loops):
-        names = sorted(name_of(b) for b in late)
-        what = f"the init reads '{names[0]}'" if names else "an extent reads memory"
+    changing = written(at.body)
+    late = loaded(block.init) & (changing - targets)
+    what = f"the init reads '{min(name_of(b) for b in late)}'" if late else ""
+    if not all(steady(one.extent, changing) for one in loops):
+        what = what or "an extent reads memory"
+    if not all(steady(e, changing) for e in (*block.bindings, *conjuncts(block.predicate))):
+        what = what or "its predicate or a binding reads memory"
+    if what:
         raise refuse(f"{what}, which is stored to inside the loop")
     for other in inside:
         if other not in mine and other.buffer in targets:
@@ -103,13 +111,6 @@ def _check_moves(
                 if not _comes_first(start, other, at, known):
                     name = name_of(other.buffer)
                     raise refuse(f"something else in the loop may use '{name}' before it starts")
-    reduced = driving(block, "reduce")
-    empty = [one for one in loops if one.var in reduced and not prove(one.extent >= 1, known)]
-    whole = accesses(function.body)
-    others = {a.buffer for a in whole if a.is_store and not _is_part(a, block)}
-    if empty and others & targets:
-        name = sorted(name_of(b) for b in others & targets)[0]
-        raise refuse(f"loop {spell(empty[0].var)} may be empty, and '{name}' has other writers")
 
 
 def _is_part(access: Access, block: Block) -> bool:
@@ -138,12 +139,39 @@ def _comes_first(start: Access, other: Access, at: For, known: Ranges) -> bool:
     )
 
 
+def _conditions(
+    refuse: Refusal, block: Block, loops: Sequence[For], copied: Sequence[For], known: Ranges
+) -> list[Expr]:
+    """Where the reduction starts at all: the loops that the init leaves are not empty, all reduce
+    iterators are 0 where those begin, and the predicate holds there."""
+    start: dict[Var, Expr] = {s.var: Const(0, s.var.dtype) for s in loops if s not in copied}
+    empty: For | None = None
+    found: list[Expr] = []
+
+    def check(e: Expr) -> None:
+        trouble = None if empty is None else fault(e, known)
+        if empty is not None and trouble is not None:
+            raise refuse(f"loop {spell(empty.var)} may be empty, and {trouble}")
+
+    for one in loops:
+        extent = substitute(one.extent, start)
+        check(extent)
+        if one not in copied and not prove(one.extent >= 1, known):
+            found.append(simplify(Const(0, extent.dtype) < extent, known))
+            empty = empty or one
+    pairs = zip(block.iters, block.bindings, strict=True)
+    inside = [e.equal(0) for it, e in pairs if it.kind == "reduce"]
+    for condition in (*inside, *conjuncts(block.predicate)):
+        found.append(simplify(substitute(condition, start), known))
+        check(found[-1])
+    return [c for c in found if c is not TRUE]
+
+
 def _init_nest(
     label: str,
     block: Block,
     copied: Sequence[For],
-    reduced: frozenset[Var],
-    known: Ranges,
+    conditions: Sequence[Expr],
     first: int,
 ) -> Stmt:
     """The init over fresh copies of the loops that drive its iterators."""
@@ -153,9 +181,7 @@ def _init_nest(
     fresh = {one.var: Var(one.var.name, first + k) for k, one in enumerate(copied)}
     first += len(copied)
     inner = {it.var: Var(it.var.name, first + k) for k, (it, _) in enumerate(kept)}
-    start: dict[Var, Expr] = {var: Const(0, var.dtype) for var in reduced}
-    conditions = [simplify(substitute(c, start), known) for c in conjuncts(block.predicate)]
-    asked = both(*[substitute(c, fresh) for c in conditions if c is not TRUE])
+    asked = both(*[substitute(c, fresh) for c in conditions])
     iters = tuple(
         [it.replace(var=inner[it.var], extent=substitute(it.extent, inner)) for it, _ in kept]
     )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from passes.ir.arith import free_vars, simplify, substitute
+from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import Const, Expr, Var, index
+from passes.ir.expr import Const, Expr, Var, index, maximum
 from passes.ir.loop.nodes import For, Function
+from passes.schedule.accesses import iterator_ranges, ranges
 from passes.schedule.dependence import steady
-from passes.schedule.tree import Refusal, fresh_ordinal, get_loop, replace, spell, written
+from passes.schedule.faults import fault
+from passes.schedule.pipelining import kept_pipelines
+from passes.schedule.tree import (
+    Refusal,
+    fresh_ordinal,
+    iters_in,
+    path_to_loop,
+    replace,
+    spell,
+    written,
+)
 
 
 def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
@@ -16,8 +27,12 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
     for i in range(n):
         for j in range(4): s(i, j)
     → for i_j in range(n*4): s(i_j // 4, i_j % 4)
+
+    It has the annotations of both; where both note the same, those of the outer one.
     """
-    at = get_loop(function, outer, "fuse")
+    found = path_to_loop(function, outer, "fuse")
+    at = found[-1]
+    assert isinstance(at, For)
     inside = at.body
     refuse = Refusal("fuse", f"loops {spell(outer)}, {spell(inner)}", function, outer)
     if not isinstance(inside, For) or inside.var is not inner:
@@ -30,6 +45,10 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
         raise refuse("a variable is not of type index")
     if not steady(inside.extent, written(function)):
         raise refuse("the inner extent reads memory that the function stores to")
+    known = {**ranges(function), **iterator_ranges(iters_in(found))}
+    trouble = None if prove(at.extent >= 1, known) else fault(inside.extent, known)
+    if trouble is not None:
+        raise refuse(f"loop {spell(outer)} may be empty, and {trouble}")
     fused = Var(f"{outer.name}_{inner.name}", fresh_ordinal(function))
     # A loop that runs once takes no part in the arithmetic.
     values: dict[Var, Expr] = {outer: fused // inside.extent, inner: fused % inside.extent}
@@ -38,8 +57,12 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
     elif _once(inside):
         values = {outer: fused, inner: index(0)}
     body = substitute(inside.body, values)
-    extent = simplify(at.extent * inside.extent)
-    return replace(function, at, For(fused, extent, body, at.kind, at.annotations)), fused
+    signed = not any(prove(one.extent >= 0, known) for one in (at, inside))
+    times = maximum(at.extent, 0) if signed else at.extent  # two loops below 0 run never
+    extent = simplify(times * inside.extent)
+    kept = tuple({**dict(inside.annotations), **dict(at.annotations)}.items())
+    made = replace(function, at, For(fused, extent, body, at.kind, kept))
+    return kept_pipelines(made, refuse), fused
 
 
 def _once(loop: For) -> bool:

@@ -18,6 +18,7 @@ from passes.ir.loop.nodes import (
 )
 from passes.schedule.copying import objection_to_copies
 from passes.schedule.legality import may_nest, objection
+from passes.schedule.pipelining import kept_pipelines
 from passes.schedule.tree import Refusal, loops_in, path_to_loop, replace, spell, statements
 
 
@@ -35,7 +36,8 @@ def vectorize(function: Function, loop: Var) -> Function:
 
     The loop has a constant extent and holds no loop of another kind. Statements inside run one
     after the other, each for all lanes, so no lane may touch what another one stores to. The
-    target of a reduction may be: its lanes are combined by a horizontal reduction.
+    target of a reduction that starts in the first lane may be: lanes are combined by a horizontal
+    reduction.
     """
     return _run_as(function, loop, "vectorized", "vectorize")
 
@@ -53,10 +55,6 @@ def bind(function: Function, loop: Var, thread: BlockAxis | ThreadAxis) -> Funct
     (and those of a warp what is spread over it). Of loops inside each other each has an axis of
     its own, those of blocks outside those of threads.
     """
-    axes = (*BLOCK_AXES, *THREAD_AXES)
-    if thread not in axes:
-        refuse = Refusal("bind", f"loop {spell(loop)}", function, loop)
-        raise refuse(f"there is no '{thread}'; known: {', '.join(axes)}")
     return _run_as(function, loop, thread, "bind")
 
 
@@ -74,14 +72,19 @@ def _run_as(function: Function, loop: Var, kind: LoopKind, primitive: str) -> Fu
     reason = objection(changed, new) or objection_to_copies(function, changed)
     if reason is not None:
         raise refuse(reason)
-    return changed
+    return kept_pipelines(changed, refuse)
 
 
 def _check_threads(refuse: Refusal, around: list[For], at: For, kind: LoopKind) -> None:
-    """Threads are no lanes, have each axis once, and do not wait for each other alone."""
+    """Threads are no lanes, have each axis once, and do not wait for each other alone.
+
+    The iterations of a parallel loop, and thread blocks, have copies of their own.
+    """
     for one in around:
         if one.kind == "vectorized" or not may_nest(one.kind, kind):
             raise refuse(f"it is inside {one.kind} loop {spell(one.var)}")
-    waiting = (Barrier, AsyncGroup, AsyncWait)
-    if kind not in BLOCK_AXES and any(isinstance(s, waiting) for s in statements(at.body)):
-        raise refuse("it holds a barrier or copies that all its iterations wait for together")
+    inside = statements(at.body)
+    if kind not in BLOCK_AXES and any(isinstance(s, Barrier) for s in inside):
+        raise refuse("it holds a barrier that all its iterations wait for together")
+    if kind in THREAD_AXES and any(isinstance(s, AsyncGroup | AsyncWait) for s in inside):
+        raise refuse("it holds copies that all its iterations wait for together")

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from passes.ir.arith import free_vars, linear, prove, simplify, substitute
-from passes.ir.expr import Expr, Var
+from passes.ir.expr import Expr, Var, index
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Buffer, For, Function, Seq, Stmt, seq
-from passes.ir.node import Node, rewrite
+from passes.ir.node import Node
 from passes.schedule.accesses import accesses, ranges
 from passes.schedule.dependence import conflict_between, steady
 from passes.schedule.legality import checked
 from passes.schedule.tree import (
     Refusal,
+    ScheduleError,
     blocks_in,
     fresh_label,
     fresh_ordinal,
     get_loop,
+    kind_of,
     loaded,
     renamed,
     spell,
@@ -27,7 +29,7 @@ from passes.schedule.tree import (
 
 
 def loop_partition(
-    function: Function, loops: Sequence[Var], point: Expr
+    function: Function, loops: Sequence[Var], point: Expr | int
 ) -> tuple[Function, tuple[tuple[Var, ...], tuple[Var, ...]]]:
     """Cuts top-level loops over the same range at `point`; gives both groups of loops.
 
@@ -41,9 +43,12 @@ def loop_partition(
     must be at the loop's own position, or all at the same distance from it. The second part of
     each loop runs after the first parts of the others, so neither may need anything of the other.
     """
+    if not loops:
+        raise ScheduleError("loop_partition", "loops", "no loop is named", function)
+    point = index(point)
     place = "loops " + ", ".join(spell(v) for v in loops)
-    refuse = Refusal("loop_partition", place, function, loops[0] if loops else None)
-    if not loops or len(set(loops)) != len(loops):
+    refuse = Refusal("loop_partition", place, function, loops[0])
+    if len(set(loops)) != len(loops):
         raise refuse("every loop is to be named once")
     top = function.body.stmts if isinstance(function.body, Seq) else (function.body,)
     found = [get_loop(function, var, "loop_partition") for var in loops]
@@ -61,9 +66,8 @@ def loop_partition(
     heads: dict[Stmt, Stmt] = {loop: loop.replace(extent=simplify(point)) for loop in group}
     tails: dict[Var, For] = {}
     for loop in group:
-        copy, first = renamed(loop, first, suffix)
+        copy, first = renamed(loop, first, suffix, copies)
         assert isinstance(copy, For)
-        copy = rewrite(copy, copies.get)
         body = substitute(copy.body, {copy.var: simplify(point + copy.var)})
         tails[loop.var] = copy.replace(extent=simplify(loop.extent - point), body=body)
     last = max(top.index(loop) for loop in group)
@@ -126,7 +130,7 @@ def _cut_buffers(
         for block in blocks_in(loop):
             for it, e in zip(block.iters, block.bindings, strict=True):
                 if it.kind != "spatial" and loop.var in free_vars(e):
-                    raise refuse(f"{spell(loop.var)} drives a {it.kind} iterator of "
+                    raise refuse(f"{spell(loop.var)} drives {kind_of(it)} iterator of "
                                  f"block '{block.label}'")  # fmt: skip
     shared = []
     for buffer in function.allocs:

@@ -11,8 +11,6 @@ from passes.ir.expr import (
     Cast,
     Const,
     Expr,
-    FloorDiv,
-    FloorMod,
     Mul,
     Select,
     Var,
@@ -38,7 +36,9 @@ from passes.ir.loop.nodes import (
 from passes.ir.node import Node, postorder, rewrite
 from passes.schedule.accesses import accesses, ranges
 from passes.schedule.combiner import Combiner, combiner_of
-from passes.schedule.legality import checked, covers
+from passes.schedule.faults import divisors
+from passes.schedule.footprints import unfilled
+from passes.schedule.legality import checked
 from passes.schedule.tree import (
     Refusal,
     blocks_in,
@@ -70,7 +70,8 @@ def pad_einsum(
     nothing is padded. The block has one loop for each iterator and no other, and stores at its
     own spatial iterators. Along a padded reduce iterator padding must combine to nothing: it
     alone indexes an axis of a factor of each product of integers, of all factors of a product of
-    floats (infinity times zero is not zero), or of the operand of a maximum or minimum.
+    floats (infinity times zero is not zero), or of the operand of a maximum or minimum. Where a
+    spatial iterator is padded, the reduction is never empty.
     """
     found = path_to_block(function, label, "pad_einsum")
     block = found[-1]
@@ -89,6 +90,7 @@ def pad_einsum(
         if not prove((it.extent % m).equal(0))
     }
     _check_neutral(refuse, block, combiner, set(sizes))
+    _check_filled(refuse, block, set(sizes))
     new, labels = _Padding(refuse, function, block, combiner, sizes).around(nest)
     return checked(new, refuse), labels
 
@@ -106,9 +108,8 @@ def _contraction(refuse: Refusal, block: Block) -> Combiner:
         raise refuse("it has iterators that are neither spatial nor reduce")
     if combiner.target in loaded(init):
         raise refuse("its init reads what it stores")
-    for n in postorder(combiner.value, init.value):
-        if isinstance(n, FloorDiv | FloorMod) and n.dtype.is_int and not isinstance(n.b, Const):
-            raise refuse(f"the divisor {print_expr(n.b)} may be 0 in the padding")
+    for divisor in (d for e in (combiner.value, init.value) for d in divisors(e, {})):
+        raise refuse(f"the divisor {print_expr(divisor)} may be 0 in the padding")
     return combiner
 
 
@@ -119,6 +120,8 @@ def _check_loops(refuse: Refusal, block: Block, loops: Sequence[For]) -> None:
             raise refuse(f"iterator {spell(it.var)} has no loop of its own over its extent")
         if free_vars(it.extent) or loaded(it.extent) or it.var.dtype != INDEX:
             raise refuse(f"the extent {print_expr(it.extent)} is not known at the start")
+        for divisor in divisors(it.extent, {}):
+            raise refuse(f"the divisor {print_expr(divisor)} of an extent may be 0")
     if extents:
         raise refuse("it has loops that drive no iterator alone")
 
@@ -135,6 +138,15 @@ def _check_neutral(refuse: Refusal, block: Block, combiner: Combiner, padded: se
             if not (all(neutral) if combiner.target.dtype.is_float else any(neutral)):
                 reason = f"{print_expr(term)} may not be {print_expr(combiner.identity)}"
                 raise refuse(f"{reason} in the padding along reduce iterator {spell(it.var)}")
+
+
+def _check_filled(refuse: Refusal, block: Block, padded: set[Var]) -> None:
+    """What is copied back has been stored: a reduction that is empty stores nothing."""
+    if not any(it.kind == "spatial" and it.var in padded for it in block.iters):
+        return
+    for it in block.iters:
+        if it.kind == "reduce" and not prove(it.extent >= 1):
+            raise refuse(f"the reduction along {spell(it.var)} may be empty, and start nothing")
 
 
 def _operands(e: Expr, kind: type[Add | Mul]) -> list[Expr]:
@@ -236,7 +248,7 @@ class _Padding:
         read = next(a for a in found if a.block in blocks_in(nest) and a.buffer is source)
         stores = [a for a in found if a.is_store and a.buffer is source]
         around = ranges(self.function)
-        if source in self.function.allocs and not any(covers(s, read, around) for s in stores):
+        if source in self.function.allocs and unfilled([read], stores, around):
             raise self.refuse(f"temporary '{name_of(source)}' may not be all computed before it")
         return Load(copy, load.indices)
 

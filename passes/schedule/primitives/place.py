@@ -8,7 +8,7 @@ from passes.ir.expr import Var
 from passes.ir.loop.nodes import Function
 from passes.schedule.primitives.compute_at import compute_at
 from passes.schedule.primitives.compute_inline import compute_inline
-from passes.schedule.tree import ScheduleError, get_block
+from passes.schedule.tree import get_block
 
 
 def place(function: Function, label: str, location: Var | Literal["inline", "root"]) -> Function:
@@ -25,7 +25,4 @@ def place(function: Function, label: str, location: Var | Literal["inline", "roo
     if location == "inline":
         return compute_inline(function, label)
     get_block(function, label, "place")
-    if location != "root":
-        reason = f"'{location}' is no place; a loop, 'inline' or 'root' is"
-        raise ScheduleError("place", f"block '{label}'", reason, function, label)
     return function

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from passes.ir.arith import free_vars, linear, prove
+from passes.ir.arith import free_vars, prove
 from passes.ir.expr import Var
 from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import For, Function, Stmt
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
 from passes.schedule.dependence import combining, inner_loops, never_meet, steady
+from passes.schedule.faults import fault
 from passes.schedule.legality import checked
-from passes.schedule.reductions import driving
-from passes.schedule.tree import Refusal, blocks_in, get_loop, replace, spell, written
+from passes.schedule.reductions import driving, starting_loops
+from passes.schedule.tree import (
+    Refusal,
+    ScheduleError,
+    blocks_in,
+    get_loop,
+    replace,
+    spell,
+    written,
+)
 
 
 def reorder(function: Function, *order: Var) -> Function:
@@ -24,9 +33,11 @@ def reorder(function: Function, *order: Var) -> Function:
     Legal if, for every two loops that change order, no two iterations that differ in both touch
     the same element, updates of a reduction along both excepted.
     """
+    if not order:
+        raise ScheduleError("reorder", "loops", "no loop is named", function)
     place = "loops " + ", ".join(spell(v) for v in order)
-    refuse = Refusal("reorder", place, function, order[0] if order else None)
-    if len(set(order)) != len(order) or not order:
+    refuse = Refusal("reorder", place, function, order[0])
+    if len(set(order)) != len(order):
         raise refuse("every loop is to be named once")
     loops = {var: get_loop(function, var, "reorder") for var in order}
     outermost = max(loops.values(), key=lambda loop: sum(v in _chain(loop) for v in order))
@@ -38,7 +49,7 @@ def reorder(function: Function, *order: Var) -> Function:
     members = list(chain.values())[: last + 1]
     queue = iter(order)
     nested = [loops[next(queue)] if loop.var in loops else loop for loop in members]
-    _check_extents(refuse, members, nested)
+    _check_extents(refuse, members, nested, ranges(function))
     _check_order(refuse, members, nested, ranges(function))
     body: Stmt = members[-1].body
     for loop in reversed(nested):
@@ -55,15 +66,21 @@ def _chain(loop: For) -> dict[Var, For]:
     return chain
 
 
-def _check_extents(refuse: Refusal, before: list[For], after: list[For]) -> None:
+def _check_extents(refuse: Refusal, before: list[For], after: list[For], known: Ranges) -> None:
     local = {loop.var for loop in before}
     stored = written(before[0])
     for position, loop in enumerate(after):
-        known = {other.var for other in after[:position]}
-        for var in sorted(free_vars(loop.extent) & local - known, key=name_of):
+        outer = {other.var for other in after[:position]}
+        for var in sorted(free_vars(loop.extent) & local - outer, key=name_of):
             raise refuse(f"the extent of {spell(loop.var)} depends on {spell(var)}")
         if before[position] is not loop and not steady(loop.extent, stored):
             raise refuse(f"the extent of {spell(loop.var)} reads memory stored to inside")
+        for other in before[: before.index(loop)]:
+            if other.var in outer or prove(other.extent >= 1, known):
+                continue
+            trouble = fault(loop.extent, known)
+            if trouble is not None:
+                raise refuse(f"loop {spell(other.var)} may be empty, and {trouble}")
 
 
 def _check_order(refuse: Refusal, before: list[For], after: list[For], known: Ranges) -> None:
@@ -87,7 +104,7 @@ def _check_order(refuse: Refusal, before: list[For], after: list[For], known: Ra
             seen.add(key)
             spanned = _spanned(a, b, before[same:], known)
             for u, v in turned:
-                if {u.var, v.var} <= spanned and not _commute(a, b, u.var, v.var):
+                if {u.var, v.var} <= spanned and not _commute(a, b, u.var, v.var, known):
                     raise refuse(
                         f"iterations that differ in both {spell(u.var)} and {spell(v.var)} may"
                         f" meet in buffer '{name_of(a.buffer)}', and change order"
@@ -107,20 +124,12 @@ def _spanned(a: Access, b: Access, loops: list[For], known: Ranges) -> set[Var]:
         left -= apart
 
 
-def _commute(a: Access, b: Access, u: Var, v: Var) -> bool:
+def _commute(a: Access, b: Access, u: Var, v: Var, known: Ranges) -> bool:
     """Whether both update a reduction that runs along both loops, started where they are 0."""
     block = a.block
     if block is None or not combining(a, b):
         return False
-    driven = set()
-    for it, e in zip(block.iters, block.bindings, strict=True):
-        form = linear(e, [u, v])
-        if form is None:
-            return False
-        coefficients, _ = form
-        if coefficients and it.kind != "reduce":
-            return False
-        if not all(prove(c >= 1) for c in coefficients.values()):
-            return False
-        driven |= set(coefficients)
-    return driven == {u, v}
+    if {u, v} & driving(block, "spatial", "ordered", "opaque"):
+        return False
+    started = driving(block, "reduce") if block.init is None else starting_loops(block, known)
+    return {u, v} <= started

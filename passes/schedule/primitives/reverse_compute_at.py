@@ -12,14 +12,15 @@ from passes.ir.arith import (
     simplify,
     substitute,
     symbolic_max,
-    symbolic_min,
 )
 from passes.ir.expr import TRUE, Const, Expr, Lt, Var, both
 from passes.ir.loop.nodes import Block, For, Function, Load, Seq, Stmt, Store, seq
 from passes.ir.node import postorder
-from passes.schedule.accesses import Ranges, accesses, ranges
+from passes.schedule.accesses import Ranges, accesses, iterator_ranges, ranges
 from passes.schedule.coverage import in_iterators, runs
-from passes.schedule.dependence import differ, steady
+from passes.schedule.dataflow import stores_apart
+from passes.schedule.dependence import steady
+from passes.schedule.footprints import span
 from passes.schedule.legality import checked
 from passes.schedule.motion import check_comes_earlier, check_no_barrier
 from passes.schedule.tree import (
@@ -82,9 +83,7 @@ def reverse_compute_at(function: Function, label: str, loop: Var) -> Function:
 def _parting(refuse: Refusal, found: Sequence[Stmt], around: Sequence[Stmt]) -> int:
     """Where the paths to the block and to the loop part; there are only loops from there on."""
     pairs = enumerate(zip(found, around, strict=False))
-    depth = next((k for k, (a, b) in pairs if a is not b), None)
-    if depth is None:
-        raise refuse("the loop is inside the block")
+    depth = next(k for k, (a, b) in pairs if a is not b)  # neither is inside the other
     parent = found[depth - 1]
     if not isinstance(parent, Seq):
         raise refuse("the loop and the block are in different branches")
@@ -104,8 +103,7 @@ def _check_store(refuse: Refusal, block: Block) -> None:
         raise refuse("its body is not one store")
     if any(it.kind not in ("spatial", "reduce") for it in block.iters):
         raise refuse("it has iterators that are neither spatial nor reduce")
-    axes = [it.var for it in block.iters if it.kind == "spatial"]
-    if not differ(store.indices, axes, _limits(block)):
+    if not stores_apart(block):
         raise refuse("two of its instances may store to one place")
     parts = [store] if init is None else [store, init]
     own = [n for n in postorder(*parts) if isinstance(n, Load) and n.buffer is store.buffer]
@@ -150,18 +148,15 @@ class _Made:
     def _region(self, indices: Sequence[Expr]) -> tuple[Expr, Expr] | None:
         """(base, extent) of what an iteration stores along an axis, if that moves with it."""
         below = {s.var: s.extent for s in statements(self.at.body) if isinstance(s, For)}
-        lows = {symbolic_min(i, below, self.known) for i in indices}
-        highs = {symbolic_max(i, below, self.known) for i in indices}
-        if len(lows) > 1 or len(highs) > 1:
+        spans = {span(i, below, self.known) for i in indices}
+        region = spans.pop()
+        if spans or region is None or not free_vars(region[0]) & set(self.inside):
             return None
-        low, high = lows.pop(), highs.pop()
-        if low is None or high is None or not free_vars(low) & set(self.inside):
-            return None
-        return low, simplify(high - low + 1, self.known)
+        return region
 
     def _tile(self, i: Expr, v: Var, base: Expr, extent: Expr) -> tuple[Expr, Expr] | None:
         """The values of `v` for which index `i` reaches the end of the region, but no further."""
-        limits = _limits(self.block)
+        limits = iterator_ranges(self.block.iters)
         form = linear(i, [v], limits)
         step = None if form is None else form[0].get(v)
         if form is None or not isinstance(step, Const) or int(step.value) < 1:
@@ -257,10 +252,6 @@ class _Nest:
         if new is None:
             raise self.refuse("the loop may not run each of the block's instances once")
         return conditions
-
-
-def _limits(block: Block) -> Ranges:
-    return {it.var: (Const(0, it.var.dtype), it.extent - 1) for it in block.iters}
 
 
 def _ranges(loops: Sequence[For]) -> Ranges:

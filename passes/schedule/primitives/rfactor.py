@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from passes.ir.arith import free_vars, linear, prove, substitute
-from passes.ir.expr import Const, Expr, Le, Lt, Var, both
+from passes.ir.arith import free_vars, prove, substitute
+from passes.ir.expr import Const, Expr, Var, both
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
     Block,
@@ -23,7 +23,7 @@ from passes.schedule.accesses import Ranges, accesses, ranges
 from passes.schedule.combiner import Reduction, reduction_of
 from passes.schedule.dependence import steady
 from passes.schedule.legality import checked
-from passes.schedule.reductions import conjuncts, driving, restarting_loop
+from passes.schedule.reductions import conjuncts, driving, ends_for_good, restarting_loop
 from passes.schedule.tree import (
     Refusal,
     exchanged,
@@ -131,12 +131,7 @@ def _check_predicate(refuse: Refusal, block: Block, loops: list[For], known: Ran
         if not steady(condition, stored):
             raise refuse(f"its predicate {text} reads memory that it stores to")
         inside = free_vars(condition) & reduced
-        if not inside:
-            continue
-        form = None
-        if isinstance(condition, Lt | Le):
-            form = linear(condition.a - condition.b, inside, known)
-        if form is None or not all(prove(step >= 0, known) for step in form[0].values()):
+        if inside and not ends_for_good(condition, inside, known):
             raise refuse(f"its predicate {text} may hold after it did not")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from passes.ir.arith import free_vars, linear, prove, simplify, symbolic_max, symbolic_min
-from passes.ir.expr import Expr, Or, both, index
+from passes.ir.arith import free_vars, linear, prove, simplify
+from passes.ir.expr import Expr, Or, both
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Block, Buffer, For, Function, Load, Store
 from passes.ir.node import Node, postorder, rewrite
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
 from passes.schedule.coverage import in_iterators, runs
-from passes.schedule.dependence import differ
-from passes.schedule.legality import checked, covers
+from passes.schedule.dataflow import stores_apart
+from passes.schedule.footprints import span, unfilled
+from passes.schedule.legality import checked
 from passes.schedule.reductions import driving
 from passes.schedule.tree import (
     Refusal,
@@ -47,9 +48,8 @@ def rolling_buffer(function: Function, label: str, axis: int) -> Function:
     readers = [a for a in whole if a.block is not block]
     known = ranges(function)
     stores = [a for a in whole if a.block is block and a.is_store]
-    for reader in readers:
-        if not any(covers(out, reader, known) for out in stores):
-            raise refuse("a reader may use what another iteration computed")
+    if unfilled(readers, stores, known):
+        raise refuse("a reader may use what another iteration computed")
     window = _window(refuse, stores[-1], readers, axis, known)
     _check_rolls(refuse, block, window, stores[-1], axis, known)
     new = old.resized((*old.shape[:axis], window.size, *old.shape[axis + 1 :]))
@@ -83,9 +83,7 @@ def _output(refuse: Refusal, function: Function, block: Block, axis: int) -> Buf
         raise refuse("its output has other writers")
     if any(it.kind not in ("spatial", "reduce") for it in block.iters):
         raise refuse("it has iterators that are neither spatial nor reduce")
-    limits: Ranges = {it.var: (index(0), it.extent - 1) for it in block.iters}
-    axes = [it.var for it in block.iters if it.kind == "spatial"]
-    if not differ(store.indices, axes, limits):
+    if not stores_apart(block):
         raise refuse("two of its instances may store to one place")
     parts = [store] if block.init is None else [store, block.init]
     mine = [n for n in postorder(*parts) if isinstance(n, Load | Store) and n.buffer is old]
@@ -115,13 +113,10 @@ def _window(
     found: _Window | None = None
     for loop in around:
         del inner[loop.var]
-        low = symbolic_min(store.indices[axis], inner, known)
-        high = symbolic_max(store.indices[axis], inner, known)
-        form = None if low is None else linear(low, [loop.var], known)
-        if low is None or high is None or form is None or loop.var not in form[0]:
-            continue
-        size = simplify(high - low + 1, known)
-        found = _Window(loop, low, size, form[0][loop.var])
+        reach = span(store.indices[axis], inner, known)
+        form = None if reach is None else linear(reach[0], [loop.var], known)
+        if reach is not None and form is not None and loop.var in form[0]:
+            found = _Window(loop, *reach, form[0][loop.var])
     if found is None or not readers:
         raise refuse("no loop around the block and all readers moves what it stores there")
     moving = free_vars(found.size) | free_vars(found.step)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from passes.ir.expr import Var
 from passes.ir.loop.nodes import Function
-from passes.schedule.pipelining import ASYNC, ORDER, STAGES, notes, planned
+from passes.schedule.pipelining import NOTES, notes, planned
 from passes.schedule.tree import Refusal, get_loop, replace, spell
 
 
@@ -26,13 +26,14 @@ def software_pipeline(
 
     A statement of stage s works on iteration t - s at time t, and comes at its place of the order
     within that time. Temporaries that each iteration has for itself get as many versions as
-    iterations are under way. The statements of `asynchronous` stages are copies that are issued
-    and, before a later stage reads what they copied, waited for. Legal if whatever meets in an
-    element comes in the same order as before.
+    iterations are under way; those in registers can where the loop is unrolled. The statements of
+    `asynchronous` stages are copies that are issued and, before a later stage reads what they
+    copied, waited for; each iteration of a parallel loop around has its own. The loop is serial or
+    unrolled. Legal if whatever meets in an element comes in the same order as before.
     """
     at = get_loop(function, loop, "software_pipeline")
     refuse = Refusal("software_pipeline", f"loop {spell(loop)}", function, loop)
     planned(function, at, stages, order, asynchronous, refuse)
-    kept = [note for note in at.annotations if note[0] not in (STAGES, ORDER, ASYNC)]
+    kept = [note for note in at.annotations if note[0] not in NOTES]
     noted = (*kept, *notes(stages, order, asynchronous))
     return replace(function, at, at.replace(annotations=noted))

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import Const, Expr, Var, both, index, product
 from passes.ir.expr_text import print_expr
-from passes.ir.loop.nodes import CONCURRENT, Block, For, Function, If, Seq, Stmt, While
-from passes.schedule.accesses import loads_in
+from passes.ir.loop.nodes import CONCURRENT, Block, Buffer, For, Function, If, Seq, Stmt, While
+from passes.schedule.accesses import Ranges, iterator_ranges, loads_in, ranges
 from passes.schedule.dependence import steady
-from passes.schedule.tree import Refusal, fresh_ordinal, get_loop, loaded, replace, spell, written
+from passes.schedule.faults import divisors
+from passes.schedule.pipelining import NOTES, kept_pipelines
+from passes.schedule.reductions import conjuncts
+from passes.schedule.tree import (
+    Refusal,
+    fresh_ordinal,
+    iters_in,
+    loaded,
+    path_to_loop,
+    replace,
+    spell,
+    written,
+)
 
-Factor: TypeAlias = "int | Expr | None"
+Factor: TypeAlias = int | Expr | None
 
 
 def split(
@@ -31,9 +45,12 @@ def split(
     `factors` are the extents of the new loops: numbers or expressions of dims, one of them None,
     which takes what is left; a single one is that of the inner of two loops. No predicate is
     added where their product provably is the extent; with `predicate=False` it has to be. Of a
-    loop run by threads, the outermost part stays so; otherwise all have the kind of the loop.
+    loop run by threads, the outermost part stays so; otherwise all have the kind of the loop. A
+    software pipeline is from then on that of the innermost part.
     """
-    at = get_loop(function, loop, "split")
+    found = path_to_loop(function, loop, "split")
+    at = found[-1]
+    assert isinstance(at, For)
     refuse = Refusal("split", f"loop {spell(loop)}", function, loop)
     given = factors if isinstance(factors, tuple) else (None, factors)
     extents, exact = _extents(refuse, at, given, predicate)
@@ -45,14 +62,19 @@ def split(
     value = simplify(value)
     body = substitute(at.body, {loop: value})
     if not exact:
-        trouble = _unguardable(at.body, loop)
+        beyond = {loop: (index(0), product(extents) - 1)}
+        known = {**ranges(function), **iterator_ranges(iters_in(found)), **beyond}
+        surplus = _Surplus(loop, written(at.body), known)
+        trouble = surplus.unguarded(at.body, None not in given and not prove(at.extent >= 1))
         if trouble is not None:
             raise refuse(f"{_not_dividing(at, given)}, and {trouble}")
         body = _guarded(body, value < at.extent)
     for k in reversed(range(len(new))):
         kind = "serial" if k and at.kind in CONCURRENT else at.kind
-        body = For(new[k], extents[k], body, kind, at.annotations)
-    return replace(function, at, body), new
+        innermost = k == len(new) - 1
+        kept = [note for note in at.annotations if innermost or note[0] not in NOTES]
+        body = For(new[k], extents[k], body, kind, tuple(kept))
+    return kept_pipelines(replace(function, at, body), refuse), new
 
 
 def _extents(
@@ -63,12 +85,11 @@ def _extents(
         raise refuse("it takes at least two factors, of which at most one is left open")
     known = [index(f) for f in given if f is not None]
     for e in known:
-        text = print_expr(e)
         if free_vars(e) or loaded(e):
-            raise refuse(f"factor {text} is not an expression of dims")
+            raise refuse(f"factor {print_expr(e)} is not an expression of dims")
         if not prove(e >= 1):
             small = isinstance(e, Const)
-            raise refuse(f"factor {text} {'is' if small else 'may be'} less than 1")
+            raise refuse(f"factor {print_expr(e)} {'is' if small else 'may be'} less than 1")
     if at.var.dtype != INDEX:
         raise refuse(f"its variable has type {at.var.dtype}, not index")
     whole = simplify(product(known))
@@ -98,32 +119,59 @@ def _not_dividing(at: For, given: tuple[Factor, ...]) -> str:
     return f"factor {text} may not divide its extent {print_expr(extent)}"
 
 
-def _unguardable(stmt: Stmt, loop: Var) -> str | None:
-    """What in the body a predicate on its blocks would not keep from surplus iterations."""
-    match stmt:
-        case Seq(stmts):
-            return next((r for s in stmts if (r := _unguardable(s, loop)) is not None), None)
-        case For(var, extent, body):
-            if _reads_by(extent, loop):
-                return f"the extent of loop {spell(var)} reads memory at it"
-            return _unguardable(body, loop)
-        case If(cond, then, other):
-            if _reads_by(cond, loop):
-                return "a condition reads memory at it"
-            parts = [_unguardable(s, loop) for s in (then, other) if s is not None]
-            return next((reason for reason in parts if reason is not None), None)
-        case While():
-            return "a while loop inside might not end"
-        case Block():
-            asked = [*stmt.bindings, *([] if stmt.predicate is None else [stmt.predicate])]
-            if any(_reads_by(e, loop) for e in asked):
-                return f"a binding or predicate of block '{stmt.label}' reads memory at it"
-            return None
-    return "a statement outside any block cannot be guarded"
+@dataclass(frozen=True)
+class _Surplus:
+    """Iterations of the loop beyond its extent, in which predicates keep blocks from running."""
 
+    loop: Var
+    stored: frozenset[Buffer]
+    known: Ranges
 
-def _reads_by(e: Expr, loop: Var) -> bool:
-    return any(loop in free_vars(load) for load in loads_in(e))
+    def unguarded(self, stmt: Stmt, anew: bool) -> str | None:
+        """What a predicate on the blocks of the statement would not keep from those iterations.
+
+        With `anew` it may be that no other iteration gets to the statement.
+        """
+        match stmt:
+            case Seq(stmts):
+                return self._first([self.unguarded(s, anew) for s in stmts])
+            case For(var, extent, body):
+                trouble = self._trouble(extent, anew)
+                if trouble is not None:
+                    return f"the extent of loop {spell(var)} {trouble}"
+                return self.unguarded(body, anew or self._moves(extent))
+            case If(cond, then, other):
+                trouble = self._trouble(cond, anew)
+                if trouble is not None:
+                    return f"a condition {trouble}"
+                anew = anew or self._moves(cond)
+                parts = [then] if other is None else [then, other]
+                return self._first([self.unguarded(s, anew) for s in parts])
+            case While():
+                return "a while loop inside might not end"
+            case Block():
+                asked = [*stmt.bindings, *conjuncts(stmt.predicate)]
+                trouble = self._first([self._trouble(e, anew) for e in asked])
+                whose = f"a binding or predicate of block '{stmt.label}'"
+                return None if trouble is None else f"{whose} {trouble}"
+        return "a statement outside any block cannot be guarded"
+
+    def _trouble(self, e: Expr, anew: bool) -> str | None:
+        for load in loads_in(e):
+            if anew or any(self._moves(i) for i in load.indices):
+                return "reads memory at it"
+        for divisor in divisors(e, self.known):
+            if anew or self._moves(divisor):
+                return f"divides by {print_expr(divisor)}, which may be 0 beyond it"
+        return None
+
+    def _moves(self, e: Expr) -> bool:
+        """Whether its value may be one that it has in no other iteration."""
+        return self.loop in free_vars(e) or not steady(e, self.stored)
+
+    @staticmethod
+    def _first(found: Sequence[str | None]) -> str | None:
+        return next((reason for reason in found if reason is not None), None)
 
 
 def _guarded(stmt: Stmt, guard: Expr) -> Stmt:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from passes.ir.loop.nodes import Buffer, Function
+from passes.ir.loop.nodes import IN_REGISTERS, Buffer, Function
+from passes.schedule.pipelining import kept_pipelines
 from passes.schedule.tree import Refusal, get_buffer, replace_buffer
-
-_IN_REGISTERS = ("register", "warp", "fragment")
 
 
 def storage_align(function: Function, buffer: str, axis: int, factor: int, offset: int) -> Function:
@@ -23,7 +22,7 @@ def storage_align(function: Function, buffer: str, axis: int, factor: int, offse
         raise refuse("it is a parameter, not a temporary")
     if old.strides is not None and old.pitch is None:
         raise refuse("it is a view with strides of its own")
-    if old.distribution is not None or old.scope in _IN_REGISTERS:
+    if old.distribution is not None or old.scope in IN_REGISTERS:
         raise refuse("its elements have no places in memory")
     if not 0 <= axis < len(old.shape):
         raise refuse(f"it has no axis {axis}, but {len(old.shape)} axes")
@@ -32,4 +31,4 @@ def storage_align(function: Function, buffer: str, axis: int, factor: int, offse
     kept = [item for item in old.pitch or () if item[0] != axis]
     pitch = tuple(sorted([*kept, (axis, factor, offset)]))
     new: Buffer = old.replace(pitch=pitch, strides=old.shape).resized(old.shape)
-    return replace_buffer(function, old, new)
+    return kept_pipelines(replace_buffer(function, old, new), refuse)

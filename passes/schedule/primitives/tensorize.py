@@ -22,8 +22,8 @@ from passes.ir.loop.nodes import (
     seq,
 )
 from passes.ir.node import Node, postorder, rewrite
-from passes.schedule.accesses import Ranges, ranges
-from passes.schedule.division import divided, iterator_ranges
+from passes.schedule.accesses import Ranges, iterator_ranges, ranges
+from passes.schedule.division import divided
 from passes.schedule.intrinsics import INTRINSICS, TensorIntrinsic
 from passes.schedule.legality import checked
 from passes.schedule.pattern import Match, Mismatch, match
@@ -32,6 +32,7 @@ from passes.schedule.tree import (
     blocks_in,
     fresh_label,
     fresh_ordinal,
+    iters_in,
     path_to_block,
     path_to_loop,
     replace,
@@ -64,7 +65,7 @@ def tensorize(function: Function, target: Var | str, intrinsic: str) -> Function
         raise refuse(f"there is no such intrinsic{'; like it: ' if near else ''}{near}")
     at = found[-1]
     block = at if isinstance(at, Block) else _blockized(refuse, function, found)
-    known = {**ranges(function), **iterator_ranges((*found[:-1], block)), **ranges(block)}
+    known = {**ranges(function), **iterator_ranges(iters_in((*found[:-1], block))), **ranges(block)}
     try:
         place = match(chosen.description, block.body, known)
     except Mismatch as error:

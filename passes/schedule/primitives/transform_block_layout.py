@@ -10,12 +10,14 @@ from passes.ir.expr import TRUE, Expr, Var, both, index
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Block, BlockIter, For, Function, IterKind, Load, Stmt, Store
 from passes.ir.node import Node, rewrite
-from passes.schedule.accesses import ranges
+from passes.schedule.accesses import Ranges, iterator_ranges, ranges
 from passes.schedule.dependence import carried
-from passes.schedule.layouts import IndexMap, image_of
+from passes.schedule.layouts import IndexMap, image_of, places_of
 from passes.schedule.legality import checked
+from passes.schedule.reductions import driving, starting_loops
 from passes.schedule.tree import (
     Refusal,
+    blocks_in,
     check_unviewed,
     fresh_ordinal,
     loaded,
@@ -39,9 +41,10 @@ def transform_block_layout(
 
     The iterators run over loops that are the block's alone, one each, serial, and over all of
     them; another one stays as it is, and the layout gives it alone. A new iterator is made of
-    such of one kind. No two instances may meet in an element but to reduce into it. Where the
-    layout does not fill its shape, the block gets a predicate. The new loops are serial; what
-    other loops the block has alone are around them.
+    such of one kind; it may run backwards. No two instances may meet in an element but to reduce
+    into it, in a reduction that starts once. Where the layout does not fill its shape, the block
+    gets a predicate. The new loops are serial; what other loops the block has alone are around
+    them.
     """
     found = path_to_block(function, label, "transform_block_layout")
     block = found[-1]
@@ -51,7 +54,7 @@ def transform_block_layout(
     nest = own_nest(found)
     loops = loops_in(nest)
     moved = _moved(block, loops)
-    places = [index(e) for e in layout([it.var for it in block.iters])]
+    places = places_of(refuse, layout, [it.var for it in block.iters])
     fixed = _fixed(refuse, block, moved, places)
     _check_order(refuse, function, block, loops)
     axes = {it.var: it.extent for it in block.iters if it.var in moved}
@@ -123,11 +126,25 @@ def _check_order(refuse: Refusal, function: Function, block: Block, loops: Seque
         if it.kind == "opaque":
             raise refuse(f"iterator {spell(it.var)} is opaque")
     known = ranges(function)
+    inside = [one for one in blocks_in(block) if one.init is None]
     for loop in loops:
-        clash = carried(loop, known, reductions=True)
+        whole = [*inside, block] if _reduces_along(block, loop, known) else inside
+        clash = carried(loop, known, reductions=whole)
         if clash is not None:
             name = name_of(clash.buffer)
             raise refuse(f"instances may meet in buffer '{name}', and change order")
+
+
+def _reduces_along(block: Block, loop: For, known: Ranges) -> bool:
+    """Whether a reduction of the block goes on in all iterations of a loop.
+
+    One without init does. Else the loop drives reduce iterators alone, and they are all 0 in its
+    first iteration only.
+    """
+    if block.init is None:
+        return loop.var not in driving(block, "ordered")
+    others = driving(block, "spatial", "ordered")
+    return loop.var not in others and loop.var in starting_loops(block, known)
 
 
 def _kind(refuse: Refusal, block: Block, place: Expr) -> IterKind:
@@ -144,12 +161,17 @@ def _check_start(
     values: Mapping[Var, Expr],
     conditions: Sequence[Expr],
 ) -> None:
-    """Where the new reduce iterators are 0 there is an instance, and the old ones are 0."""
+    """Where the new reduce iterators are 0 there is an instance, as there is where the old ones
+    are."""
     start: dict[Var, Expr] = {it.var: index(0) for it in iters if it.kind == "reduce"}
-    for it in block.iters:
-        value = values.get(it.var, index(0))
-        if it.kind == "reduce" and not prove(substitute(value, start).equal(0)):
-            raise refuse(f"its reduction would not start where {spell(it.var)} is 0")
+    asked = frozenset() if block.predicate is None else free_vars(block.predicate)
+    for it, e in zip(block.iters, block.bindings, strict=True):
+        value = substitute(values.get(it.var, index(0)), start)
+        if it.kind == "reduce" and free_vars(e) & asked and not prove(value.equal(0)):
+            raise refuse(
+                f"its reduction would not start where {spell(it.var)} is 0, and its predicate may"
+                " leave out where it would"
+            )
     for e in conditions:
         if free_vars(e) & set(start) and simplify(substitute(e, start)) is not TRUE:
             raise refuse("its reduction would not start in an instance")
@@ -157,7 +179,7 @@ def _check_start(
 
 def _spelled(block: Block, values: Mapping[Var, Expr], iters: Sequence[BlockIter]) -> Block:
     """The block with its init and body in terms of the new iterators."""
-    limits = {it.var: (index(0), it.extent - 1) for it in iters}
+    limits = iterator_ranges(iters)
 
     def simple(node: Node) -> Node | None:
         if isinstance(node, Load | Store):

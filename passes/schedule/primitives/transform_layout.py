@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from passes.ir.arith import linear, prove, simplify, substitute, symbolic_min
 from passes.ir.expr import Const, Expr, Lt, Not, Var, const, index, maximum
+from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import (
     AsyncWait,
     Block,
@@ -17,18 +18,20 @@ from passes.ir.loop.nodes import (
     Seq,
     Stmt,
     Store,
-    View,
     seq,
 )
-from passes.ir.node import IRError, Node, postorder, rewrite
+from passes.ir.node import IRError, Node
 from passes.schedule.layouts import Image, IndexMap, image_of
 from passes.schedule.legality import checked, private_to
 from passes.schedule.tree import (
     Refusal,
+    blocks_in,
+    exchange,
     fresh_label,
     fresh_ordinal,
     get_buffer,
     loaded,
+    mentions,
     replace,
     written,
 )
@@ -43,6 +46,8 @@ def transform_layout(
 
         y[i, j] with layout (i, j) → (j//16, i, j%16)
         → y[j//16, i, j%16], shape [n, 64] → [4, n, 16]
+
+        t[i, j] with layout (i, j) → (i, j ^ (i%4)), a swizzle: columns of a row change places
 
     No two elements may meet in one place. Where the layout does not fill its shape, the places
     between are padding, which the function neither reads nor stores to; with `pad` they hold that
@@ -60,13 +65,19 @@ def transform_layout(
         raise refuse("it is a view with strides of its own")
     if old.distribution is not None:
         raise refuse("its elements are distributed")
-    axes = [Var("i", -1 - k) for k in range(len(old.shape))]
+    axes = [Var("i", k) for k in range(len(old.shape))]
     image = image_of(refuse, layout, axes, old.shape)
-    uses = [n for n in postorder(function.body) if isinstance(n, Load | Store) and n.buffer is old]
+    found = mentions(function.body, old)
+    uses = [n for n in found if isinstance(n, Load | Store) and n.buffer is old]
     if any(i.dtype.lanes > 1 for n in uses for i in n.indices):
         raise refuse("it is accessed by vectors")
-    if any(isinstance(n, View) and n.source.buffer is old for n in postorder(function.body)):
-        raise refuse("a block has a view of it")
+    for block in blocks_in(function.body):
+        for view in block.views:
+            if view.source.buffer is old:
+                raise refuse(
+                    f"block '{block.label}' has view '{name_of(view.buffer)}' of it, whose region"
+                    " may not stay one; change the layout before the block gets views"
+                )
     new = old.replace(ordinal=fresh_ordinal(function), shape=image.shape)
 
     def move(node: Node) -> Node | None:
@@ -78,7 +89,7 @@ def transform_layout(
         return None
 
     moved = function.replace(
-        body=rewrite(function.body, move),
+        body=exchange(function.body, old, move),
         params=tuple([new if b is old else b for b in function.params]),
         allocs=tuple([new if b is old else b for b in function.allocs]),
     )

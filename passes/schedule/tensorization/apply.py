@@ -31,12 +31,11 @@ def apply(s: Schedule, label: str, mapping: m.Mapping) -> None:
     ones outermost. Raises ScheduleError, and leaves the schedule as it was, where a step does not
     apply.
     """
-    before, count = s.function, len(s.trace)
+    count = len(s.trace)
     try:
         _Steps(s, label, mapping).run()
     except ScheduleError:
-        s.function = before
-        del s.trace.steps[count:]
+        s.undo(count)
         raise
 
 

@@ -8,13 +8,17 @@ pointwise    everything else: nests of maps
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from passes.ir.loop.nodes import Function
 from passes.schedule.schedule import Schedule
+from passes.schedule.tree import ScheduleError
 from passes.search.defaults import attention, contraction, pointwise, rows
+from passes.search.defaults.shape import told
 from passes.search.defaults.target import Target
+
+Rule = Callable[[Function, Target], Schedule | None]
 
 
 def default_schedule(
@@ -22,11 +26,24 @@ def default_schedule(
 ) -> Schedule:
     """The function under the first rule that fits; `pointwise` takes any.
 
+    A rule one of whose steps is refused is left out, which the notes of the trace tell.
     `constants` are the parameters, by number, whose layout is the schedule's to choose.
     """
     contract = partial(contraction.schedule, constants=constants)
-    for rule in (attention.schedule, contract, rows.schedule, pointwise.schedule):
-        done = rule(function, target)
+    rules: dict[str, Rule] = {
+        "attention": attention.schedule,
+        "contraction": contract,
+        "rows": rows.schedule,
+        "pointwise": pointwise.schedule,
+    }
+    notes: list[str] = []
+    for name, rule in rules.items():
+        try:
+            done = rule(function, target)
+        except ScheduleError as error:
+            notes.append(f"rule {name} left out: {told(error)}")
+            continue
         if done is not None:
+            done.trace.notes[:0] = notes
             return done
     raise AssertionError("pointwise takes every function")

@@ -17,6 +17,7 @@ from passes.schedule.schedule import Schedule
 from passes.search.defaults.lanes import vectorize_map, vectorize_reduction
 from passes.search.defaults.shape import (
     blocks,
+    chain,
     constant,
     driven,
     extent,
@@ -38,7 +39,7 @@ def schedule(function: Function, target: Target) -> Schedule | None:
         return None
     for buffer in function.allocs:
         s.set_scope(f"{buffer.name}{buffer.ordinal}", "local")
-    parallel_outer(s, _chain(nests[0]))
+    parallel_outer(s, chain(nests[0]))
     for block in blocks(s):
         if not reduces(block):
             vectorize_map(s, block.label, target)
@@ -47,15 +48,6 @@ def schedule(function: Function, target: Target) -> Schedule | None:
         else:
             vectorize_reduction(s, block.label, target)
     return s
-
-
-def _chain(nest: For) -> list[Var]:
-    """The perfectly nested loops from the top."""
-    found = [nest.var]
-    while isinstance(nest.body, For):
-        nest = nest.body
-        found.append(nest.var)
-    return found
 
 
 def _columns_are_lanes(block: Block) -> bool:

@@ -12,11 +12,11 @@ from typing import Literal
 
 from passes.ir.arith import free_vars, linear, upper_bound
 from passes.ir.expr import Call, Const, Expr, Var
-from passes.ir.loop.nodes import Block, Load, Scope
+from passes.ir.loop.nodes import Block, Load, Scope, Update
 from passes.ir.node import postorder
 from passes.schedule.combiner import reduction_of
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import get_block
+from passes.schedule.tree import get_block, written
 from passes.search.defaults.shape import constant, driven, extent, own_loops, vector_factor
 from passes.search.defaults.target import Target
 
@@ -87,7 +87,7 @@ def vectorize_axis(s: Schedule, loop: Var, target: Target, *, unroll: bool = Tru
 def vectorize_reduction(s: Schedule, label: str, target: Target) -> None:
     """Vectors of partial results along the innermost reduce loop, combined at the end.
 
-    Reassociates.
+    Lanes of tuples are combined one by one, for there is no instruction that does. Reassociates.
     """
     along = driven(s, label, "reduce")
     if not along:
@@ -103,18 +103,32 @@ def vectorize_reduction(s: Schedule, label: str, target: Target) -> None:
     axis = reduction_axis(s, label)
     neighbours = axis is not None and axis.loop is along[-1]
     scope = _scope(s, label, count, factor, neighbours)
+    tuples = isinstance(get_block(s.function, label, "lanes").body, Update)
     _, lanes = s.split(along[-1], factor)
-    partial = s.rfactor(label, lanes, scope)
+    partial = s.rfactor(label, lanes, "local" if tuples else scope)
     rows = zip(driven(s, partial, "spatial"), driven(s, label, "spatial"), strict=False)
     for mine, other in list(rows):
         s.merge(mine, other)
     steps, kept = driven(s, partial, "reduce"), driven(s, partial, "spatial")
     s.reorder(*steps, *kept)
-    ends = [s.decompose_reduction(partial, steps[0]), partial, label]
+    copies = _written_back(s, partial, scope) if tuples else []
+    ends = [s.decompose_reduction(partial, steps[0]), partial, *copies]
     if get_block(s.function, label, "rows").init is not None:
         s.decompose_reduction(label, own_loops(s, label)[-1])
     for one in ends:
         s.vectorize(own_loops(s, one)[-1])
+    if not tuples:
+        s.vectorize(own_loops(s, label)[-1])
+    elif factor > target.lanes:
+        vectorize_reduction(s, label, target)
+
+
+def _written_back(s: Schedule, label: str, scope: Scope) -> list[str]:
+    """Copies, in order, of all that a block stores, which it then computes in temporaries of that
+    scope."""
+    targets = sorted(written(get_block(s.function, label, "lanes")), key=lambda b: b.ordinal)
+    copies = [s.cache_write(label, scope, f"{b.name}{b.ordinal}") for b in targets]
+    return copies[::-1]
 
 
 def vectorize_columns(s: Schedule, label: str, column: Var, target: Target) -> Var | None:
@@ -127,27 +141,31 @@ def vectorize_columns(s: Schedule, label: str, column: Var, target: Target) -> V
     count = constant(extent(s, column))
     width = _width(count, target.lanes)
     alone = _has_axis_alone(get_block(s.function, label, "lanes"), column)
-    copy = s.cache_write(label, _scope(s, label, count, width, alone))
+    copies = _written_back(s, label, _scope(s, label, count, width, alone))
     outer = [loop for loop in driven(s, label, "spatial") if loop is not column]
     place = driven(s, label, "spatial").index(column)
-    others = driven(s, copy, "spatial")
-    copied = others.pop(place)
     s.reorder(*outer, *driven(s, label, "reduce"), column)
-    s.reorder(*others, copied)
-    for mine, other in zip(outer, others, strict=True):
-        s.merge(mine, other)
+    copied = []
+    for copy in copies:
+        others = driven(s, copy, "spatial")
+        copied.append(others.pop(place))
+        s.reorder(*others, copied[-1])
+        for mine, other in zip(outer, others, strict=True):
+            s.merge(mine, other)
     over: Var | None = None
     if width != count:
         over, column = s.split(column, width)
-        beside, copied = s.split(copied, width)
+        cut = [s.split(loop, width) for loop in copied]
         s.reorder(over, *driven(s, label, "reduce"), column)
-        s.merge(over, beside)
+        for beside, _ in cut:
+            s.merge(over, beside)
+        copied = [lanes for _, lanes in cut]
     steps = driven(s, label, "reduce")
     if steps:
         init = s.decompose_reduction(label, steps[0])
         s.vectorize(own_loops(s, init)[-1])
-    s.vectorize(column)
-    s.vectorize(copied)
+    for loop in (column, *copied):
+        s.vectorize(loop)
     return over
 
 
@@ -164,7 +182,7 @@ def _scope(s: Schedule, label: str, count: int | None, width: int, maskable: boo
     tail whose lanes cannot be masked but have to run one by one."""
     block = get_block(s.function, label, "lanes")
     words = all(n.dtype.bytes in _WORDS for n in postorder(block.body) if isinstance(n, Load))
-    exact = count is not None and count % width == 0
+    exact = count is not None and count % width == 0 and block.predicate is None
     whole = count is None or count >= width
     return "register" if exact or (words and maskable and whole) else "local"
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 from math import prod
 
 from passes.ir.arith import free_vars, upper_bound
 from passes.ir.expr import Var
-from passes.ir.loop.nodes import For, Function, LoopKind, Seq
+from passes.ir.loop.nodes import Block, For, Function, LoopKind, Seq
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import ScheduleError, blocks_in, get_loop
+from passes.schedule.tree import blocks_in, get_loop
+from passes.search.defaults.chunks import FEW, cut_into_chunks
 from passes.search.defaults.lanes import (
     reduction_axis,
     vectorize_columns,
@@ -20,7 +21,9 @@ from passes.search.defaults.lanes import (
 )
 from passes.search.defaults.pointwise import schedule_nest
 from passes.search.defaults.shape import (
+    attempt,
     blocks,
+    chain,
     constant,
     extent,
     inline_maps,
@@ -53,18 +56,19 @@ def schedule(function: Function, target: Target) -> Schedule | None:
     if not plain or not any(map(reduces, blocks(s))) or not all(isinstance(n, For) for n in nests):
         return None
     if len(nests) > 1:
-        merged = Schedule(s.function)
-        merged.trace.steps.extend(s.trace.steps)
+        merged = s.at(len(s.trace))
         shared = _shared_rows(merged, [n.var for n in nests if isinstance(n, For)])
-        if shared and not _is_one_large_row(merged, shared):
+        if shared and not _are_few_large_rows(merged, shared, target):
             _together(merged, shared, target)
             return merged
     for nest in top_nests(s.function):
-        for block in blocks_in(nest):
-            if reduces(block):
-                _alone(s, block.label, target)
-            else:
-                schedule_nest(s, block.label, target)
+        found = blocks_in(nest)
+        if len(found) != 1 and isinstance(nest, For):
+            _by_rows(s, found, list(takewhile(lambda loop: _is_row(s, loop), chain(nest))), target)
+        elif reduces(found[0]):
+            _alone(s, found[0].label, target)
+        else:
+            schedule_nest(s, found[0].label, target)
     return s
 
 
@@ -73,10 +77,14 @@ def _together(s: Schedule, shared: list[Var], target: Target) -> None:
     for buffer in s.function.allocs:
         own = [upper_bound(e) for e in buffer.shape[len(shared) :]]
         if prod([_MOST if size is None else size for size in own]) * buffer.dtype.bytes <= _MOST:
-            s.set_scope(f"{buffer.name}{buffer.ordinal}", "local")
-    for block in blocks(s):
+            attempt(s, partial(s.set_scope, f"{buffer.name}{buffer.ordinal}", "local"))
+    _by_rows(s, blocks(s), shared, target)
+
+
+def _by_rows(s: Schedule, found: Sequence[Block], shared: list[Var], target: Target) -> None:
+    for block in found:
         if is_map(block):
-            vectorize_map(s, block.label, target)
+            attempt(s, partial(vectorize_map, s, block.label, target))
         elif reduces(block):
             _reduction(s, block.label, target)
     # Last: only then is every temporary, partial results too, made where it is used.
@@ -85,7 +93,11 @@ def _together(s: Schedule, shared: list[Var], target: Target) -> None:
 
 def _alone(s: Schedule, label: str, target: Target) -> None:
     """A reduction that has all loops around it alone."""
+    chunks = cut_into_chunks(s, label, target)
     _reduction(s, label, target)
+    if chunks is not None:
+        label = chunks  # the whole is made of few parts
+        _reduction(s, label, target)
     serial = (loop for loop in s.loops(label) if _kind(s, loop) == "serial")
     parallel_outer(s, list(takewhile(lambda loop: _is_row(s, loop), serial)))
 
@@ -104,18 +116,6 @@ def _reduction(s: Schedule, label: str, target: Target) -> None:
         or not attempt(s, partial(vectorize_columns, s, label, axis.loop, target))
     ):
         attempt(s, partial(vectorize_reduction, s, label, target))
-
-
-def attempt(s: Schedule, steps: Callable[[], object]) -> bool:
-    """Takes the steps if all of them can be taken, else none."""
-    before, count = s.function, len(s.trace.steps)
-    try:
-        steps()
-    except ScheduleError:
-        s.function = before
-        del s.trace.steps[count:]
-        return False
-    return True
 
 
 def _shared_rows(s: Schedule, level: list[Var]) -> list[Var]:
@@ -155,12 +155,14 @@ def _is_row(s: Schedule, loop: Var) -> bool:
     return True
 
 
-def _is_one_large_row(s: Schedule, shared: Sequence[Var]) -> bool:
-    """Whether sharing the rows' loops would leave much work to a single thread."""
-    if any(constant(extent(s, loop)) != 1 for loop in shared):
-        return False
+def _are_few_large_rows(s: Schedule, shared: Sequence[Var], target: Target) -> bool:
+    """Whether sharing the rows' loops would leave much work to few threads: a long row, or some
+    that do not even stay in the cache that threads share."""
+    rows = [constant(extent(s, loop)) for loop in shared]
+    count = prod([FEW if one is None else one for one in rows])
+    much = _MUCH if count == 1 else target.shared_bytes // 4 * count
     for block in blocks(s):
-        counts = [constant(it.extent) for it in block.iters]
-        if prod([_MUCH if count is None else count for count in counts]) >= _MUCH:
-            return True
+        extents = [constant(it.extent) for it in block.iters]
+        if prod([_MUCH if one is None else one for one in extents]) >= much:
+            return count < FEW
     return False

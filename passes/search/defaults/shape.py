@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from passes.ir.arith import free_vars
 from passes.ir.expr import Call, Const, Div, Expr, Var
@@ -58,7 +59,28 @@ def inline_maps(
         costly = any(isinstance(n, Call | Div) for n in postorder(store.value))
         single = len(readers) == 1 and len(readers[0].iters) == len(block.iters)
         if readers and (single or not costly) and not is_staged(block, readers):
-            s.compute_inline(block.label)
+            attempt(s, partial(s.compute_inline, block.label))
+
+
+def refusal(s: Schedule, steps: Callable[[], object]) -> ScheduleError | None:
+    """Takes the steps if all of them can be taken, else none; gives what refused them."""
+    count = len(s.trace)
+    try:
+        steps()
+    except ScheduleError as error:
+        s.undo(count)
+        return error
+    return None
+
+
+def attempt(s: Schedule, steps: Callable[[], object]) -> bool:
+    """Takes the steps if all of them can be taken, else none."""
+    return refusal(s, steps) is None
+
+
+def told(error: ScheduleError) -> str:
+    """A refusal in one line, for the notes of a trace."""
+    return " ".join(f"{error.primitive} of {error.place}: {error.reason}".split())
 
 
 def extent(s: Schedule, loop: Var) -> Expr:
@@ -114,16 +136,27 @@ def parallel_outer(s: Schedule, loops: Sequence[Var]) -> Var | None:
 
     None if even the first one's iterations may meet (a scatter): the nest runs on one thread.
     """
-    chosen: list[Var] = []
+    whole: Var | None = None
     for loop in loops:
+        count = len(s.trace)
         try:
             s.parallel(loop)
+            whole = loop if whole is None else s.fuse(whole, loop)
         except ScheduleError:
+            s.undo(count)
             break
-        chosen.append(loop)
-    return s.fuse(*chosen) if chosen else None
+    return whole
 
 
 def top_nests(function: Function) -> list[Stmt]:
     """The statements at the top of a function."""
     return list(function.body.stmts) if isinstance(function.body, Seq) else [function.body]
+
+
+def chain(nest: For) -> list[Var]:
+    """The perfectly nested loops from the top, outermost first."""
+    found = [nest.var]
+    while isinstance(nest.body, For):
+        nest = nest.body
+        found.append(nest.var)
+    return found

@@ -13,15 +13,13 @@ from passes.schedule.intrinsics import INTRINSICS, TensorIntrinsic
 
 @dataclass(frozen=True)
 class Target:
-    """Vector width in bits, how many vector registers, bytes of first and second level cache,
-    whether there are dot-product instructions, and what instructions there are besides (LLVM's
-    names of features)."""
+    """Vector width in bits, how many vector registers, bytes of first and second level cache, and
+    what instructions there are (LLVM's names of features)."""
 
     vector_bits: int
     vector_registers: int
     l1d_bytes: int
     l2_bytes: int
-    has_vnni: bool
     features: tuple[str, ...] = ()
     arch: str = "x86-64"
 
@@ -33,8 +31,9 @@ class Target:
 
     @property
     def dot_intrinsic(self) -> str:
-        """The instruction (pair) for four-byte dot products."""
-        return "dot4_u8_i8" if self.has_vnni else "dot4_u8_i8_words"
+        """The instruction (pair) for four-byte dot products of any bytes."""
+        names = [one.name for one in self.intrinsics]
+        return "dot4_u8_i8" if "dot4_u8_i8" in names else "dot4_u8_i8_words"
 
     @property
     def shared_bytes(self) -> int:
@@ -54,7 +53,6 @@ class Target:
             vector_registers=int(facts["vector_registers"]),
             l1d_bytes=int(facts["l1d_bytes"]),
             l2_bytes=int(facts["l2_bytes"]),
-            has_vnni=bool(facts["has_vnni"]),
             features=tuple(facts["features"]),
             arch=str(facts["arch"]),
         )

@@ -19,6 +19,7 @@ from passes.ir.loop.nodes import Function
 from passes.ir.loop.parse import parse_function
 from passes.ir.loop.text import print_function
 from passes.ir.node import IRError
+from tests.unit.codegen.running import check_lowering
 
 
 def expect(step: Callable[[Function], Function], before: str, after: str) -> None:
@@ -236,6 +237,25 @@ def f(x: f32[n*64], w: f16[1124], y: f32[n*64], *, n: dim[1, 64]):
                 y[i*64 + j*16 + k] = x[i*64 + j*16 + k]*cast(w[(k//2)*160 + j], f32)
 """
     expect(flatten, before, after)
+
+
+def test_padded_rows_that_may_not_be_there_take_no_memory() -> None:
+    rows = """
+def f(x: f32[n, 3], *, n: dim[0, 64]):
+    t = alloc(f32[n, 3](strides=[5, 1], pitch=[[0, 8, 5]]))
+    for i in range(n):
+        t[i, 2] = x[i, 0]
+"""
+    flat = """
+def f(x: f32[n*3], *, n: dim[0, 64]):
+    t = alloc(f32[max(n*5 - 2, 0)])
+    for i in range(n):
+        t[i*5 + 2] = x[i*3]
+"""
+    expect(flatten, rows, flat)
+    program = parse_function(rows.replace("x[i, 0]\n", "x[i, 0]\n        x[i, 1] = t[i, 2]\n"))
+    for size in (0, 1, 9):
+        check_lowering(program, {"n": size})
 
 
 def test_vectorized_loops_become_vectors() -> None:

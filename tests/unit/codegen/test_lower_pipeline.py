@@ -177,10 +177,93 @@ def test_pipelines_inside_each_other() -> None:
     check_lowering(t.s.function, {"n": 3})
 
 
+EACH = """
+t = alloc(f32[8], scope="local")
+for z in range(m):
+    for i in range(n):
+        for j in range(8):
+            with block("load"):
+                v = ordered(n, i)
+                w = spatial(8, j)
+                t[w] = a[v, w]
+        for j in range(8):
+            with block("use"):
+                p = spatial(m, z)
+                v = spatial(n, i)
+                w = reduce(8, j)
+                with init():
+                    y[v, p] = f32(0.0)
+                y[v, p] = y[v, p] + t[w]*x[p]
+"""
+HEAD = "x: f32[m], y: f32[n, m], a: f32[n, 8], *, n: dim[1, 64], m: dim[1, 9]"
+
+
+@pytest.mark.parametrize("first", ["parallel", "pipeline"])
+def test_iterations_of_a_parallel_loop_copy_for_themselves(first: str) -> None:
+    function = program(EACH, HEAD)
+    t = Steps(function)
+    if first == "parallel":
+        t.s.parallel(t.z)
+    t.s.software_pipeline(t.i, (0, 1), (0, 1), (0,))
+    if first == "pipeline":
+        t.s.parallel(t.z)
+    made = pipeline(t.s.function)
+    text = print_function(made)
+    assert text.count('with async_group("stage_0"):') == 2
+    assert 'async_wait("stage_0", 1, [t3])' in text
+    assert 't3 = alloc(f32[2, 8], scope="local")' in text
+    for sizes in ({"n": 1, "m": 3}, {"n": 2, "m": 1}, {"n": 7, "m": 4}):
+        check_lowering(t.s.function, sizes)
+    assert_same_meaning(function, made, (1, 2, 5))
+
+
+def test_registers_in_an_unrolled_pipeline() -> None:
+    t = Steps(STREAM)
+    t.s.compute_inline("work")
+    _, inner = t.s.split(t.i, 4)
+    t.s.set_scope("t", "register")
+    for label in ("load", "use"):
+        t.s.vectorize(t.s.loops(label)[-1])
+    t.s.unroll(inner)
+    t.s.software_pipeline(inner, (0, 1), (0, 1))
+    made = pipeline(t.s.function)
+    assert 'alloc(f32[2, 8], scope="register")' in print_function(made)
+    assert_same_meaning(STREAM, made, (1, 2, 5, 9))
+    for n in (1, 4, 7):
+        check_lowering(t.s.function, {"n": n})
+
+
+def test_the_innermost_part_of_a_split_pipeline_is_one() -> None:
+    t = Steps(STREAM)
+    t.s.software_pipeline(t.i, (0, 1, 2), (0, 1, 2))
+    t.s.annotate(t.i, "often", True)
+    outer, inner = t.s.split(t.i, 4)
+    loops = {x.var: dict(x.annotations) for x in statements(t.s.function) if isinstance(x, For)}
+    assert loops[outer] == {"often": True}
+    assert loops[inner]["pipeline_stages"] == "0 1 2"
+    assert_same_meaning(STREAM, pipeline(t.s.function), (1, 2, 5, 9))
+    for n in (1, 4, 7):
+        check_lowering(t.s.function, {"n": n})
+
+
+def test_a_loop_around_a_pipeline_may_become_part_of_it() -> None:
+    t = Steps(STREAM)
+    outer, inner = t.s.split(t.i, 4, predicate=True)
+    t.s.annotate(outer, "often", True)
+    t.s.software_pipeline(inner, (0, 1, 2), (0, 1, 2))
+    whole = t.s.fuse(outer, inner)
+    (notes,) = [dict(x.annotations) for x in statements(t.s.function)
+                if isinstance(x, For) and x.var is whole]  # fmt: skip
+    assert notes["often"] is True
+    assert notes["pipeline_stages"] == "0 1 2"
+    assert_same_meaning(STREAM, pipeline(t.s.function), (1, 2, 5, 9))
+
+
 def test_a_pipeline_that_a_later_step_broke() -> None:
     t = Steps(STREAM)
-    t.s.software_pipeline(t.i, (0, 0, 1), (0, 1, 2))
     t.s.compute_inline("work")
+    t.s.annotate(t.i, "pipeline_stages", "0 0 1")
+    t.s.annotate(t.i, "pipeline_order", "0 1 2")
     with pytest.raises(IRError) as error:
         pipeline(t.s.function)
     assert str(error.value) == (

@@ -1,5 +1,7 @@
 """The interpreter against numpy, and its strictness."""
 
+from textwrap import dedent
+
 import numpy as np
 import pytest
 
@@ -158,6 +160,23 @@ def test_predicated_reduction():
     x = RANDOM.integers(-9, 9, (6, 21)).astype(np.float32)
     _, y = run(SPLIT, {"n": 6, "m": 21}, x, np.empty(6, np.float32))
     assert (y == x.sum(1)).all()
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_a_predicated_reduction_to_a_buffer_without_axes():
+    text = """
+def total(x: i32[n], s: i32[2], y: i32[()], *, n: dim[1, 64]):
+    for i in range(n):
+        with block("y"):
+            a = reduce(n, i)
+            where(i < 7)
+            with init():
+                y[()] = s[1]*i32(2)
+            y[()] = y[()] + x[a]
+"""
+    x, y = np.arange(9, dtype=np.int32), np.zeros((), np.int32)
+    run(text, {"n": 9}, x, np.array([1, 5], np.int32), y)
+    assert y == 31
 
 
 @pytest.mark.usefixtures("both_ways")
@@ -347,6 +366,23 @@ def scan(y: f32[9]):
 
 
 @pytest.mark.usefixtures("both_ways")
+def test_extents_may_read_what_the_loops_store():
+    text = """
+        def f(y: i32[5]):
+            for i in range(5):
+                for k in range(cast(y[0], index)):
+                    with block("sum"):
+                        v = spatial(5, i)
+                        u = reduce(4, k)
+                        with init():
+                            y[v] = i32(0)
+                        y[v] = y[v] + i32(-1)
+    """
+    (y,) = run(dedent(text).strip(), {}, np.array([4, 7, 7, 7, 7], np.int32))
+    assert y.tolist() == [-4, 7, 7, 7, 7]
+
+
+@pytest.mark.usefixtures("both_ways")
 def test_in_place_maps():
     text = "def f(y: f32[9]):\n    for i in range(9):\n        y[i] = exp(y[i]) - y[i]\n"
     y = floats(9)
@@ -488,65 +524,6 @@ def f(y: i32[1], x: i32[4]):
 """
     y, _ = run(text, {}, np.zeros(1, np.int32), np.arange(4, dtype=np.int32))
     assert y[0] == 3210
-
-
-PIPELINE = """
-def pipe(x: f32[8, 4], y: f32[8, 4]):
-    s = alloc(f32[2, 4], scope="shared")
-    with async_group("q"):
-        for j in thread.x(4):
-            s[0, j] = x[0, j]
-    for i in range(8):
-        if i < 7:
-            with async_group("q"):
-                for j in thread.x(4):
-                    s[(i + 1)%2, j] = x[i + 1, j]
-        async_wait("q", WAIT, [s])
-        BEFORE
-        for j in thread.x(4):
-            y[i, j] = s[i%2, j]*f32(2.0)
-"""
-
-
-@pytest.mark.parametrize(
-    ("wait", "before", "missing"),
-    [
-        ("0", "pass", 0),
-        ("select(i < 7, 1, 0)", "pass", 0),
-        ("1", "pass", 4),  # the last row has nothing behind it
-        ("2", "pass", 32),
-        ("9", "pass", 32),
-        ("0", "x[0, 0] = f32(7.0)", 0),
-        ("1", "if i == 2:\n            x[3, 0] = f32(7.0)", 5),
-    ],
-)
-def test_copies_land_at_the_last_moment(wait, before, missing):
-    text = PIPELINE.replace("WAIT", wait).replace("BEFORE", before)
-    x = floats(8, 4)
-    _, y = run(text, {}, x.copy(), np.zeros((8, 4), np.float32), check_races=True)
-    assert np.isnan(y).sum() == missing
-    assert (np.isnan(y) | (y == 2 * x)).all()
-
-
-def test_a_source_that_changes_on_the_way_is_lost():
-    text = """
-def f(x: f32[4], y: f32[4], z: i32[1]):
-    s = alloc(f32[4])
-    t = alloc(i32[1])
-    with async_group("q"):
-        s[ramp(0, 1, 4)] = x[ramp(0, 1, 4)]
-        t[0] = i32(3)
-    y[0] = s[0]
-    z[0] = t[0]
-    x[2] = f32(9.0)
-    async_wait("q", 0, [s, t])
-    y[ramp(1, 1, 3)] = s[ramp(1, 1, 3)]
-"""
-    x = floats(4)
-    x, y, z = run(text, {}, x, np.zeros(4, np.float32), np.zeros(1, np.int32))
-    assert np.isnan(y).all() and z[0] == np.iinfo(np.int32).max
-    _, y, _ = run(text.replace("    x[2] = f32(9.0)\n", ""), {}, x, y, z)
-    assert np.isnan(y[0]) and (y[1:] == x[1:]).all()
 
 
 GRID = """

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from passes.schedule.intrinsics import INTRINSICS
+from passes.search.defaults.target import Target
 from pipeline.recipe import HostCpu, RecipeError, load_recipe, resolve_levels
 from pipeline.recipe.diagnostics import Report
 from pipeline.recipe.native import _flags_of_llvm, detect_host, flags_of
@@ -16,6 +18,7 @@ RECIPE = ROOT / "recipes" / "llama-cpu.yaml"
 V3 = "cmov cx8 fxsr mmx sse sse2 cx16 popcnt lahf_lm pni sse4_1 sse4_2 ssse3 " \
      "avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"  # fmt: skip
 V4 = V3 + " avx512bw avx512cd avx512dq avx512f avx512vl"
+DOTS = {"dot4_u8_i8", "dot4_u8_i8_x16", "dot4_u8_i8_x8"}
 
 
 def native(flags: str, **caches: int) -> dict[str, object]:
@@ -46,7 +49,6 @@ def test_facts_are_json_and_complete() -> None:
         "l1d_bytes": 32768,
         "l2_bytes": 1048576,
         "cache_line_bytes": 64,
-        "has_vnni": True,
         "llvm_features": ",".join(f"+{name}" for name in best["features"]),
     }
     assert best["cpu_flags"] == sorted([*V4.split(), "avx512_vnni"])
@@ -56,19 +58,17 @@ def test_native_on_avx2_keeps_the_level_and_adds_what_the_cpu_has() -> None:
     facts = native(V3 + " avx_vnni vaes aes", l1d_bytes=49152, l2_bytes=1310720)
     assert (facts["name"], facts["cpu"], facts["vector_bits"]) == ("native", "x86-64-v3", 256)
     assert facts["cpu_flags"] == sorted([*V3.split(), "aes", "avx_vnni", "vaes"])
-    assert facts["has_vnni"] is True
+    assert "dot4_u8_i8" in facts["intrinsics"]  # type: ignore[operator]
     assert (facts["l1d_bytes"], facts["l2_bytes"]) == (49152, 1310720)
 
 
 def test_native_on_avx512_with_and_without_dot_products() -> None:
     without, having = native(V4), native(V4 + " avx512_vnni avx512_bf16")
-    assert (without["cpu"], without["vector_bits"], without["has_vnni"]) == (
-        "x86-64-v4",
-        512,
-        False,
-    )
-    assert having["has_vnni"] is True and "avx512bf16" in having["features"]  # type: ignore[operator]
-    assert native(V4 + " avx_vnni")["has_vnni"] is False  # not at 512 bits
+    assert (without["cpu"], without["vector_bits"]) == ("x86-64-v4", 512)
+    assert "avx512bf16" in having["features"]  # type: ignore[operator]
+    of_256_bits = native(V4 + " avx_vnni")
+    dots = [set(facts["intrinsics"]) & DOTS for facts in (without, having, of_256_bits)]  # type: ignore[call-overload]
+    assert dots == [set(), DOTS, {"dot4_u8_i8_x8"}]
 
 
 def test_native_needs_at_least_the_lowest_level() -> None:
@@ -96,7 +96,7 @@ LEVEL = (ROOT / "configs" / "targets" / "x86-64-v4-vnni.yaml").read_text()
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("has_vnni: true", "has_vnni: false", "has_vnni is not set, `features` say otherwise"),
+        ("schema: 1", "schema: 1\nhas_vnni: true", "unknown key `has_vnni`"),
         ("avx512f, ", "", "vectors of 512 bits need avx512f"),
         ("avx512vnni", "avx512vni", "did you mean `avx512vnni`?"),
         ("name: x86-64-v4-vnni", "name: other", "the level is named `other`, its file `l.yaml`"),
@@ -107,8 +107,6 @@ LEVEL = (ROOT / "configs" / "targets" / "x86-64-v4-vnni.yaml").read_text()
         ),
         ("vector_bits: 512", "vectorbits: 512", "did you mean `vector_bits`?"),
         ("cpu: x86-64-v4\n", "cpu: znver9\n", "`cpu` must be `x86-64`, `x86-64-v2`"),
-        ("dot4_u8_i8, ", "dot4_u8_u8, ", "did you mean `dot4_u8_i8`?"),
-        ("dot4_u8_i8, ", "dot2_bf16, ", "intrinsic `dot2_bf16` needs more than `features` and"),
     ],
 )
 def test_wrong_level_files(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -123,11 +121,13 @@ def test_wrong_level_files(tmp_path: Path, old: str, new: str, message: str) -> 
     assert message in str(caught.value)
 
 
-def test_levels_name_the_intrinsics_that_their_features_give() -> None:
+def test_features_give_the_intrinsics() -> None:
     for name in level_names(ROOT):
         level = load_level(name, ROOT, Report())
-        assert level is not None and level.intrinsics is not None
-        everything = level.model_copy(update={"intrinsics": None})
-        assert level.facts()["intrinsics"] == everything.facts()["intrinsics"]
+        assert level is not None
+        assert level.facts()["intrinsics"] == list(level.intrinsics)
+        assert Target.of(level.facts()).intrinsics == tuple(
+            [INTRINSICS[one] for one in level.intrinsics]
+        )
     assert "dot2_bf16_x16" in native(V4 + " avx512_vnni avx512_bf16")["intrinsics"]  # type: ignore[operator]
     assert "dot2_bf16_x16" not in native(V4 + " avx512_vnni")["intrinsics"]  # type: ignore[operator]

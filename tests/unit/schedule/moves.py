@@ -1,133 +1,19 @@
-"""Random programs and random schedule steps on them, legal or not."""
+"""Random schedule steps, legal or not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from random import Random
 
-from passes.ir.dtypes import I32
-from passes.ir.expr import Const, Expr, Select, Var, const, index, maximum, minimum
-from passes.ir.loop.builder import LoopBuilder, load
-from passes.ir.loop.nodes import Block, Buffer, For, Function, Seq
+from passes.ir.expr import Const, Expr, Select, Var, index
+from passes.ir.loop.nodes import Block, For, Seq
 from passes.ir.node import postorder
+from passes.schedule.layouts import IndexMap
 from passes.schedule.sampling import PartitionedTile, PerfectTile
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import blocks_in, get_block, get_loop, loaded, statements, written
 from tests.unit.schedule.programs import N
-
-
-def random_program(r: Random) -> Function:
-    """A few nests of blocks that load and store integer arrays here and there.
-
-    Blocks may touch their neighbours' elements or update in place: kinds of iterators tell the
-    truth about what is stored where, and no more.
-    """
-    b = LoopBuilder("random", dims=(N,))
-    pool: list[Buffer] = [b.param(name, (N, 6), I32) for name in ("a", "b", "c")]
-    made: list[Buffer] = [b.local(name, (N, 6), I32) for name in ("s", "t", "u")]
-    for number in range(r.randint(1, 4)):
-        target = made.pop(0) if made and r.random() < 0.5 else None
-        kind = r.choice(["plain"] * 6 + ["tuple", "while", "copies"])
-        if kind == "tuple" and target is not None:
-            _tuple(r, b, pool, target, number)
-        elif kind == "while":
-            _again(r, b, pool, target, number)
-        elif kind == "copies" and target is not None:
-            _copies(r, b, pool, target, number)
-        else:
-            _nest(r, b, pool, target, number)
-        if target is not None:
-            pool.append(target)
-    if r.random() < 0.8:
-        b.map(pool[0], lambda i, j: load(pool[-1], i, j) + load(pool[0], i, j), label="last")
-    return b.function()
-
-
-def _tuple(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer, n: int) -> None:
-    """The target and a buffer of the pool, reduced as a tuple."""
-    combiner = b.combiner(
-        "pairs", [const(0, I32)] * 2, lambda a, c: [a[0] + c[0], a[1] + c[1] + a[0] * c[0]]
-    )
-    others = list(pool)
-    second = others.pop(r.randrange(len(others)))
-    targets = r.choice([(target, second), (second, target)])
-
-    def values(u: Var, v: Var, w: Var) -> list[Expr]:
-        return [_value(r, others, u, v) + load(r.choice(others), u, w), _value(r, others, u, w)]
-
-    b.reduce_tuple(targets, [r.choice([1, 4, 6])], values, combiner, f"pair_{'abcdef'[n]}")
-
-
-def _again(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer | None, n: int) -> None:
-    """A nest that runs a few times, counted in memory."""
-    left = b.local("left", (1,), I32)
-    b.store(left, (0,), r.randint(0, 3))
-    with b.loop_while(load(left, 0) > 0):
-        _nest(r, b, pool, target, n)
-        b.store(left, (0,), load(left, 0) - 1)
-    if target is not None:  # the loop may not have run
-        b.map(target, lambda i, j: 7, label=f"sure_{'abcdef'[n]}")
-
-
-def _copies(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer, n: int) -> None:
-    """The target filled by asynchronous copies through views, with or without other work before
-    they land."""
-    queue = f"q{n}"
-    with b.async_group(queue), b.loop("i", N) as i, b.loop("j", 6) as j:
-        copied = b.block(f"copy_{'abcdef'[n]}", [(N, i), (6, j)])
-        with copied as (u, v):
-            row = b.view(target, (u, 0), (None, 6))
-            b.store(row, (v,), _value(r, pool, u, v))
-    if r.random() < 0.5:
-        beside = b.local("beside", (N, 6), I32)
-        b.map(beside, lambda i, j: _value(r, pool, i, j), label=f"beside_{'abcdef'[n]}")
-    b.async_wait(queue, 0, [target])
-
-
-def _nest(r: Random, b: LoopBuilder, pool: list[Buffer], target: Buffer | None, n: int) -> None:
-    """One nest; a `target` is filled over its whole shape before anything else in it."""
-    reduce = r.random() < 0.5
-    with b.loop("i", N) as i, b.loop("j", 6) as j:
-        if target is not None and not reduce:
-            with b.block(f"fill_{'abcdef'[n]}", [(N, i), (6, j)]) as (u, v):
-                b.store(target, (u, v), _value(r, pool, u, v))
-        for part in range(r.randint(0 if target is not None else 1, 2)):
-            _block(r, b, pool, i, j, f"{'abcdef'[n]}{'xyz'[part]}")
-    if target is not None and reduce:
-        with b.loop("i", N) as i, b.loop("j", 6) as j, b.loop("k", r.choice([1, 4, 6])) as k:
-            axes = [(N, i), (6, j)]
-            with b.block(f"sum_{'abcdef'[n]}", axes, [(6, k)]) as (u, v, w):
-                with b.init():
-                    b.store(target, (u, v), r.choice([0, 3]))
-                term = _value(r, pool, u, w) * load(r.choice(pool), u, v)
-                b.store(target, (u, v), load(target, u, v) + term)
-
-
-def _block(r: Random, b: LoopBuilder, pool: list[Buffer], i: Var, j: Var, name: str) -> None:
-    target = r.choice(pool)
-    pattern = r.choice(["ij", "ij", "ij", "i", "j", "half", "next"])
-    if pattern in ("ij", "half", "next"):
-        with b.block(name, [(N, i), (6, j)]) as (u, v):
-            place = {"ij": (u, v), "half": (u, v // 2), "next": (u, minimum(v + 1, 5))}[pattern]
-            b.store(target, place, _value(r, pool, u, v))
-    elif pattern == "i":
-        with b.block(name, [(N, i)], ordered=[(6, j)]) as (u, v):
-            b.store(target, (u, index(0)), _value(r, pool, u, v))
-    else:
-        with b.block(name, [(6, j)], [(N, i)]) as (v, u):
-            with b.init():
-                b.store(target, (index(0), v), 0)
-            b.store(target, (index(0), v), load(target, 0, v) + _value(r, pool, u, v))
-
-
-def _value(r: Random, pool: list[Buffer], u: Expr, v: Expr) -> Expr:
-    places = [
-        (u, v), (u, v), (u, v), (u, index(0)), (index(0), v), (u, maximum(v - 1, 0)),
-        (u, minimum(v + 1, 5)), (u, v // 3), (maximum(u - 1, 0), v), (u, 5 - v),
-    ]  # fmt: skip
-    one = load(r.choice(pool), *r.choice(places))
-    return one + load(r.choice(pool), *r.choice(places)) if r.random() < 0.5 else one + 1
 
 
 def random_move(r: Random, s: Schedule) -> str:
@@ -141,12 +27,13 @@ def random_move(r: Random, s: Schedule) -> str:
     loop = r.choice(loops).var
     around = s.loops(label) or [loop]
     own = r.choice(around)
+    n = next(iter(s.function.dims), N)
     match r.choice(_MOVES):
         case "split":
             s.split(loop, r.choice([1, 2, 3, 4]))
         case "split_in_parts":
             factors = r.choice([(None, 2, 3), (2, None), (2, None, 2), (3, 2), (1, None, 4)])
-            s.split(loop, r.choice([factors, (None, N // 2 + 1), (8, 8)]), r.random() < 0.7)
+            s.split(loop, r.choice([factors, (None, n // 2 + 1), (8, 8)]), r.random() < 0.7)
         case "add_unit_loop":
             s.add_unit_loop(r.choice([label, loop]))
         case "fuse":
@@ -219,12 +106,16 @@ def random_move(r: Random, s: Schedule) -> str:
         case "split_and_tensorize":
             at_once(s, lambda t: t.tensorize(t.split(own, 4)[1], "dot4_u8_i8"))
         case "transform_layout":
-            layout = r.choice([_turned, _tiled])
-            s.transform_layout(r.choice(allocs), layout, r.choice([None, 0, -7]))
+            what = r.choice(allocs)
+            shapes = {f"{b.name}{b.ordinal}": b.shape for b in s.function.allocs}
+            layout = r.choice([_turned, _tiled, _backwards(shapes.get(what, ()))])
+            s.transform_layout(what, layout, r.choice([None, 0, -7]))
         case "storage_align":
             s.storage_align(r.choice(allocs), r.randint(0, 2), r.choice([4, 5]), r.randint(0, 4))
         case "transform_block_layout":
-            s.transform_block_layout(label, r.choice([_turned, _tiled, _folded]))
+            extents = [it.extent for it in get_block(s.function, label, "move").iters]
+            layout = r.choice([_turned, _tiled, _folded, _backwards(extents)])
+            s.transform_block_layout(label, layout)
         case "annotate":
             s.annotate(r.choice([label, loop]), "note", r.choice([1, "two", 0.5, True]))
         case "unannotate":
@@ -232,7 +123,7 @@ def random_move(r: Random, s: Schedule) -> str:
         case "loop_partition":
             first = [x.var for x in loops if x.extent is loops[0].extent]
             group = r.sample(first, r.randint(1, min(3, len(first))))
-            s.loop_partition(group, r.choice([index(0), index(1), N // 4 * 4, N // 2]))
+            s.loop_partition(group, r.choice([index(0), index(1), n // 4 * 4, n // 2]))
     return s.trace.steps[-1].name
 
 
@@ -274,7 +165,9 @@ def _tile(r: Random, s: Schedule, loop: Var) -> None:
 
     extent = get_loop(s.function, loop, "test").extent
     number = int(extent.value) if isinstance(extent, Const) else None
-    if r.random() < 0.5:
+    if number == 0:
+        s.sample_perfect_tile(loop, parts)
+    elif r.random() < 0.5:
         perfect = PerfectTile(number, parts, 4, 64).draw(r)
         at_once(s, lambda t: t.split(loop, t.sample_perfect_tile(loop, parts, 4, perfect)))
     else:
@@ -313,6 +206,16 @@ def _tiled(i: list[Expr]) -> list[Expr]:
 def _folded(i: list[Expr]) -> list[Expr]:
     whole = i[0] * 6 + i[1] if len(i) > 1 else index(0)
     return [whole // 4, whole % 4, *i[2:]]
+
+
+def _backwards(extents: Sequence[Expr]) -> IndexMap:
+    """The last axis counted from its end, and in rows of three."""
+
+    def layout(i: Sequence[Expr]) -> Sequence[Expr]:
+        last = [extents[-1] - 1 - i[-1]] if i else []
+        return [*i[:-1], *[part for e in last for part in (e // 3, e % 3)]]
+
+    return layout
 
 
 def _neighbours(r: Random, s: Schedule, loop: Var) -> tuple[Var, Var]:

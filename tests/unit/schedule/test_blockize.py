@@ -135,6 +135,91 @@ TRIANGLE = """
                     y[v] = f32(0.0)
                 y[v] = y[v] + a[v, u]
 """
+# Which elements are summed depends on what is summed already
+SATURATING = """
+    for i in range(n):
+        for k in range(8):
+            with block("sum"):
+                v = spatial(n, i)
+                u = reduce(8, k)
+                where(y[i] < f32(0.5))
+                with init():
+                    y[v] = f32(0.0)
+                y[v] = y[v] + a[v, u]
+"""
+STARTED = """
+    for i in range(n):
+        for k in range(8):
+            with block("sum"):
+                v = spatial(n, i)
+                u = reduce(8, k)
+                where(k < 1 or y[i] < f32(0.5))
+                with init():
+                    y[v] = f32(0.0)
+                y[v] = y[v] + a[v, u]
+"""
+# Where an element goes depends on the ones before
+PLACED = """
+    for i in range(n):
+        for k in range(8):
+            with block("place"):
+                p = ordered(3, select(x[0] < f32(0.0), 0, select(x[0] < f32(0.5), 1, 2)))
+                v = ordered(n, i)
+                u = ordered(8, k)
+                x[0] = a[v, u] + a[v, p]
+"""
+# Only the first element of the diagonal starts
+DIAGONAL = """
+    for i in range(8):
+        with block("sum"):
+            v = spatial(8, i)
+            u = reduce(8, i)
+            with init():
+                a[0, v] = f32(0.0)
+            a[0, v] = a[0, v] + x[u % n]
+"""
+THROUGH_VIEW = """
+    for i in range(n):
+        for k in range(8):
+            with block("sum"):
+                v = spatial(n, i)
+                u = reduce(8, k)
+                row = view(y[v:+1])
+                with init():
+                    row[0] = f32(0.0)
+                row[0] = row[0] + a[v, u]
+"""
+# The loop around the inner block runs as far as an iterator of the outer one says
+WEDGE = """
+    for i in range(8):
+        for k in range(i + 1):
+            for j in range(3):
+                with block("count"):
+                    v = ordered(8, k)
+                    w = ordered(3, min(j, 1))
+                    x[0] = x[0] + a[0, (v + w) % 8]
+                with block("note"):
+                    u = ordered(8, k)
+                    a[0, u] = x[0]
+"""
+# An iterator that would stay outside has an extent that one inside gives
+GIVEN = """
+    for j in range(8):
+        for k in range(8):
+            with block("count"):
+                w = ordered(8, k)
+                v = ordered(w + 8, j)
+                x[0] = x[0] + a[0, (v + w) % 8]
+"""
+# Where the inner loop is empty, nobody divides by its extent
+SHARED = """
+    for i in range(n):
+        for k in range(n // 4):
+            with block("count"):
+                v = ordered(8, 7 // (n // 4))
+                u = ordered(n, i)
+                x[u] = x[u] + x[0]*a[0, v]
+"""
 
 CASES: dict[str, tuple[str, Callable[[Steps], object], str | None]] = {
     "tiles": (SUM, _tiles, TILES),
@@ -144,6 +229,16 @@ CASES: dict[str, tuple[str, Callable[[Steps], object], str | None]] = {
     "innermost": (SUM, lambda t: t.s.blockize(t.k), None),
     "twice": (SUM, lambda t: (t.s.blockize(t.k), t.s.blockize(t.i)), None),
     "inside": (SUM, lambda t: (t.s.blockize(t.i), t.s.blockize(t.k)), None),
+    "saturating": (SATURATING, lambda t: t.s.blockize(t.k), None),
+    "saturating rows": (SATURATING, lambda t: t.s.blockize(t.i), None),
+    "started": (STARTED, lambda t: t.s.blockize(t.k), None),
+    "placed": (PLACED, lambda t: t.s.blockize(t.k), None),
+    "diagonal": (DIAGONAL, lambda t: t.s.blockize(t.i), None),
+    "through a view": (THROUGH_VIEW, lambda t: t.s.blockize(t.k), None),
+    "wedge": (WEDGE, lambda t: (t.s.blockize(t.k), t.s.blockize(t.j)), None),
+    "inner wedge": (WEDGE, lambda t: t.s.blockize(t.j), None),
+    "given extent": (GIVEN, lambda t: t.s.blockize(t.k), None),
+    "shared": (SHARED, lambda t: t.s.blockize(t.k), None),
     "again": (AGAIN, lambda t: t.s.blockize(t.z), None),
     "again inside": (AGAIN, lambda t: t.s.blockize(t.k), None),
     "triangle": (TRIANGLE, lambda t: t.s.blockize(t.k), None),

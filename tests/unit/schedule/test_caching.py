@@ -302,3 +302,22 @@ def test_iterators_change_places() -> None:
     k_first: list[Var] = list(s.transform_block_layout("dot", lambda i: (i[2], i[0], i[1])))
     assert [v.name for v in k_first] == ["k", "i", "j"]
     assert_same_meaning(matmul(), s.function)
+
+
+def test_a_cache_is_copied_where_it_was_started() -> None:
+    """Sums of the elements before each one: the first is a sum of none, and stays as it is."""
+    function = program("""
+for i in range(n):
+    for k in range(8):
+        with block("sum"):
+            v = spatial(n, i)
+            w = reduce(8, k)
+            where(k < i)
+            with init():
+                y[v] = f32(0.0)
+            y[v] = y[v] + a[v, w]
+""")
+    s = Schedule(function)
+    s.cache_write("sum", "local")
+    assert "where(0 < i" in print_function(s.function)
+    assert_same_meaning(function, s.function)

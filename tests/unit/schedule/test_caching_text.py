@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from textwrap import dedent
-
-import pytest
-
-from passes.ir.loop.parse import parse_function
 from passes.ir.loop.text import print_function
-from tests.unit.schedule.programs import assert_same_meaning
-from tests.unit.schedule.steps import Steps
+from tests.unit.schedule.steps import Rewrite, Steps, rewrites, written_out
 from tests.unit.schedule.test_primitives_text import SQUARE, SUM, TWO
 
-GATHER = """
+GATHER = written_out("""
     def f(x0: f32[4, 8], ids1: i32[n], y2: f32[n, 8], *, n: dim[1, 64]):
         for i3 in range(n):
             for j4 in range(8):
@@ -21,8 +14,8 @@ GATHER = """
                     v5 = spatial(n, i3)
                     w6 = spatial(8, j4)
                     y2[v5, w6] = x0[cast(ids1[v5//3], index), w6]
-"""
-FOLDED = """
+""")
+FOLDED = written_out("""
     def f(x0: f32[n, 2, 4], y1: f32[n, 8], *, n: dim[1, 64]):
         for i2 in range(n):
             for h3 in range(2):
@@ -32,7 +25,22 @@ FOLDED = """
                         w6 = spatial(2, h3)
                         u7 = spatial(4, d4)
                         y1[v5, w6*4 + u7] = x0[v5, w6, u7]
-"""
+""")
+VIEWED = written_out("""
+    def f(x0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
+        t2 = alloc(f32[n, 8])
+        for i3 in range(n):
+            for j4 in range(8):
+                with block("fill"):
+                    v5 = spatial(n, i3)
+                    w6 = spatial(8, j4)
+                    t2[v5, w6] = x0[v5, w6]
+            with block("use"):
+                u7 = spatial(n, i3)
+                s8 = view(t2[u7, 0:+8])
+                r9 = view(s8[2:+4])
+                y1[u7] = s8[0] + r9[1]
+""")
 
 
 def _notes(t: Steps) -> None:
@@ -49,7 +57,7 @@ def _aligned(t: Steps) -> None:
     t.s.storage_align("x_c", 0, 16, 9)
 
 
-CASES: dict[str, tuple[str, Callable[[Steps], object], str]] = {
+CASES: dict[str, Rewrite] = {
     "split in parts": (SQUARE, lambda t: t.s.split(t.j, (2, None, 2)), """
         def f(x0: f32[n, 8], y1: f32[n, 8], *, n: dim[1, 64]):
             for i2 in range(n):
@@ -273,6 +281,80 @@ CASES: dict[str, tuple[str, Callable[[Steps], object], str]] = {
                         where(w5*4 + w6 < n)
                         y1[w7*4 + w8] = t2[w7*4 + w8]*f32(2.0)
         """),
+    "set_scope of views": (VIEWED,
+        lambda t: (t.s.set_scope("t", "local"), t.s.parallel(t.i)),
+        print_function(VIEWED).replace("alloc(f32[n, 8])", 'alloc(f32[n, 8], scope="local")')
+        .replace("i3 in range", "i3 in parallel")),
+    "transform_block_layout backwards": (TWO,
+        lambda t: t.s.transform_block_layout("two", lambda i: (t.s.expr("n - 1") - i[0],)), """
+        def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
+            t2 = alloc(f32[n])
+            for i3 in range(n):
+                with block("one"):
+                    v4 = spatial(n, i3)
+                    t2[v4] = x0[v4] + f32(1.0)
+            for w5 in range(n):
+                with block("two"):
+                    w6 = spatial(n, w5)
+                    y1[n - w6 - 1] = t2[n - w6 - 1]*f32(2.0)
+        """),
+    "transform_block_layout of a sum, backwards": (SUM,
+        lambda t: t.s.transform_block_layout("sum", lambda i: (i[0], (7 - i[1])//3, (7 - i[1])%3)),
+        """
+        def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
+            for v2 in range(n):
+                for u3 in range(3):
+                    for u4 in range(3):
+                        with block("sum"):
+                            v5 = spatial(n, v2)
+                            u6 = reduce(3, u3)
+                            u7 = reduce(3, u4)
+                            where(u3*3 + u4 < 8)
+                            with init():
+                                y1[v5] = f32(0.0)
+                            y1[v5] = y1[v5] + a0[v5, 7 - u6*3 - u7]
+        """),
+    "reindex of flipped weights": (
+        written_out(print_function(SUM).replace("a0[v4, u5]", "a0[v4, 7 - u5]")),
+        lambda t: t.s.reindex("sum", "a", "read"), """
+        def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
+            a_r2 = alloc(f32[n, 8])
+            for v3 in range(n):
+                for u4 in range(8):
+                    with block("sum_read"):
+                        v5 = spatial(n, v3)
+                        u6 = spatial(8, u4)
+                        a_r2[v5, u6] = a0[v5, 7 - u6]
+            for i7 in range(n):
+                for k8 in range(8):
+                    with block("sum"):
+                        v9 = spatial(n, i7)
+                        u10 = reduce(8, k8)
+                        with init():
+                            y1[v9] = f32(0.0)
+                        y1[v9] = y1[v9] + a_r2[v9, u10]
+        """),
+    "transform_layout padded, backwards": (TWO,
+        lambda t: t.s.transform_layout("t2", lambda i: (
+            (t.s.expr("n - 1") - i[0])//4, (t.s.expr("n - 1") - i[0])%4), 0.0), """
+        def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
+            t2 = alloc(f32[(n + 3)//4, 4])
+            for p3 in range((n + 3)//4 - n//4):
+                for p4 in range(4):
+                    with block("t_pad"):
+                        p5 = spatial((n + 3)//4, p3 + n//4)
+                        p6 = spatial(4, p4)
+                        where(n < p3*4 + n//4*4 + p4 + 1)
+                        t2[p5, p6] = f32(0.0)
+            for i7 in range(n):
+                with block("one"):
+                    v8 = spatial(n, i7)
+                    t2[(n - v8 + 3)//4 - 1, (n - v8 + 3)%4] = x0[v8] + f32(1.0)
+            for j9 in range(n):
+                with block("two"):
+                    w10 = spatial(n, j9)
+                    y1[w10] = t2[(n - w10 + 3)//4 - 1, (n - w10 + 3)%4]*f32(2.0)
+        """),
     "transform_layout padded": (TWO,
         lambda t: t.s.transform_layout("t2", lambda i: (i[0] // 4, i[0] % 4), 0.0), """
         def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
@@ -295,12 +377,4 @@ CASES: dict[str, tuple[str, Callable[[Steps], object], str]] = {
         """),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_text(name: str) -> None:
-    before, step, after = CASES[name]
-    steps = Steps(parse_function(dedent(before).strip()))
-    step(steps)
-    wanted = parse_function(dedent(after).strip())
-    assert print_function(steps.s.function) == print_function(wanted)
-    assert_same_meaning(parse_function(dedent(before).strip()), steps.s.function)
+test_text = rewrites(CASES)

@@ -77,7 +77,17 @@ INVERSES: list[tuple[list[Expr], dict[Var, Expr], bool]] = [
     ([A + B], {A: N, B: index(2)}, False),
     ([A], {A: N, B: index(2)}, False),
     ([A // 2], {A: N}, False),
-    ([-A + 3], {A: N}, False),
+    ([-A + 3], {A: N}, True),
+    ([N - 1 - A], {A: N}, True),
+    ([N * 2 - A * 2 + 5], {A: N}, True),
+    ([A * 4 + 3 - B], {A: N, B: index(4)}, True),
+    ([B, 7 - A * 3], {A: N, B: index(2)}, True),
+    ([(N - 1 - A) // 4, (N - 1 - A) % 4], {A: N}, True),
+    ([(A * 3 + 2 - B) // 2, (A * 3 + 2 - B) % 2], {A: N, B: index(3)}, True),
+    ([(N - 1 - A) // 4, (N - 1 - A) % 4, (2 - B) // 2, (2 - B) % 2], {A: N, B: index(3)}, True),
+    ([(A - 1) // 4 + 1, (A - 1) % 4], {A: N}, False),
+    ([A - B], {A: N, B: index(2)}, False),
+    ([A % 4 - A // 4], {A: N}, False),
 ]
 
 
@@ -92,7 +102,8 @@ def test_inverses_lead_to_the_iterators(number: int) -> None:
         wanted = {}
         for point in every(iters, n):
             wanted[tuple(value(e, point) for e in image)] = [point[v] for v in iters]
-        reach = [range(-2, 4 + max(at[k] for at in wanted)) for k in range(len(image))]
+        along = [[at[k] for at in wanted] for k in range(len(image))]
+        reach = [range(min(found_at) - 2, max(found_at) + 4) for found_at in along]
         for at in product(*reach):
             here: dict[Expr, int] = {N: n, **dict(zip(places, at, strict=True))}
             holds = all(value(c, here) for c in found.conditions)

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from tests.unit.schedule.steps import Rewrite, Steps, program, rewrites
+from tests.unit.schedule.texts import CHAIN, PRODUCT, STREAM
 
-import pytest
-
-from passes.ir.loop.nodes import Function
-from passes.ir.loop.text import print_function
-from tests.unit.schedule.programs import assert_same_meaning
-from tests.unit.schedule.steps import Steps, program
-
-TWO = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v] + f32(1.0)
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[w]*f32(2.0)
-"""
 SUM = """
 t = alloc(f32[n])
 for i in range(n):
@@ -97,33 +80,21 @@ for j in range(n):
         w = spatial(n, j)
         y[w] = t[w] - t[w + 2]
 """
-PRODUCT = """
-for i in range(n):
-    for k in range(10):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(10, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]*b[u]
+FLIPPED = """
+t = alloc(f32[n*2])
+for i in range(n*2):
+    with block("scale"):
+        v = spatial(n*2, i)
+        t[v] = w[v]*f32(3.0)
+for p in range(2):
+    for k in range(n):
+        with block("flip"):
+            q = spatial(2, p)
+            u = spatial(n, k)
+            y[q, u] = t[q + (n - 1 - u)*2]
 """
+TAPS = "w: f32[n*2], y: f32[2, n], *, n: dim[1, 64]"
 PRODUCTS = "a: f32[n, 10], b: f32[10], y: f32[n], *, n: dim[1, 64]"
-STREAM = """
-t = alloc(f32[8])
-for i in range(n):
-    for j in range(8):
-        with block("load"):
-            v = ordered(n, i)
-            w = spatial(8, j)
-            t[w] = a[v, w]
-    for j in range(8):
-        with block("use"):
-            v = spatial(n, i)
-            w = reduce(8, j)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + t[w]
-"""
 
 
 def _tiles(t: Steps) -> None:
@@ -136,8 +107,8 @@ def _roll(t: Steps) -> None:
     t.s.rolling_buffer("one", 0)
 
 
-CASES: dict[str, tuple[Function, Callable[[Steps], object], str]] = {
-    "reverse_compute_at": (program(TWO), _tiles, """
+CASES: dict[str, Rewrite] = {
+    "reverse_compute_at": (program(CHAIN), _tiles, """
 t3 = alloc(f32[n])
 for i4 in range((n + 3)//4):
     for i5 in range(4):
@@ -166,7 +137,7 @@ for i4 in range(n):
         w8 = spatial(n, i4)
         x0[w8] = max(t3[w8], f32(0.0))
 """),
-    "reverse_compute_inline": (program(TWO), lambda t: t.s.reverse_compute_inline("two"), """
+    "reverse_compute_inline": (program(CHAIN), lambda t: t.s.reverse_compute_inline("two"), """
 for i3 in range(n):
     with block("one"):
         v4 = spatial(n, i3)
@@ -332,6 +303,13 @@ for j3 in range(n):
         w6 = spatial(n, j3)
         y1[w6] = t2[w6%3] - t2[(w6 + 2)%3]
 """),
+    "reverse_compute_inline of flipped taps": (program(FLIPPED, TAPS),
+        lambda t: t.s.reverse_compute_inline("flip"), """
+for i in range(n*2):
+    with block("scale"):
+        v = spatial(n*2, i)
+        y1[v%2, n - v//2 - 1] = w0[v]*f32(3.0)
+"""),
     "software_pipeline": (program(STREAM),
         lambda t: t.s.software_pipeline(t.i, [0, 1], [0, 1], [0]), """
 t3 = alloc(f32[8])
@@ -350,17 +328,5 @@ for i4 in range(n, pipeline_stages="0 1", pipeline_order="0 1", pipeline_async="
             y1[v9] = y1[v9] + t3[w10]
 """),
 }  # fmt: skip
-HEADS = {
-    name: print_function(function).split("\n", 1)[0].removeprefix("def f(").removesuffix("):")
-    for name, (function, _, _) in CASES.items()
-}
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_text(name: str) -> None:
-    before, step, after = CASES[name]
-    steps = Steps(before)
-    step(steps)
-    wanted = program(after, HEADS[name])
-    assert print_function(steps.s.function) == print_function(wanted)
-    assert_same_meaning(before, steps.s.function, (1, 2, 7, 16))
+test_text = rewrites(CASES)

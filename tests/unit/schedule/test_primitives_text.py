@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from textwrap import dedent
-
-import pytest
-
 from passes.ir.expr import index
-from passes.ir.loop.parse import parse_function
 from passes.ir.loop.text import print_function
-from tests.unit.schedule.programs import assert_same_meaning
-from tests.unit.schedule.steps import Steps
+from tests.unit.schedule.steps import Rewrite, Steps, rewrites, written_out
 
-SUM = """
+SUM = written_out("""
     def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
         for i2 in range(n):
             for k3 in range(8):
@@ -23,8 +16,8 @@ SUM = """
                     with init():
                         y1[v4] = f32(0.0)
                     y1[v4] = y1[v4] + a0[v4, u5]
-"""
-TWO = """
+""")
+TWO = written_out("""
     def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
         t2 = alloc(f32[n])
         for i3 in range(n):
@@ -35,8 +28,8 @@ TWO = """
             with block("two"):
                 w6 = spatial(n, j5)
                 y1[w6] = t2[w6]*f32(2.0)
-"""
-SQUARE = """
+""")
+SQUARE = written_out("""
     def f(x0: f32[n, 8], y1: f32[n, 8], *, n: dim[1, 64]):
         for i2 in range(n):
             for j3 in range(8):
@@ -44,8 +37,8 @@ SQUARE = """
                     v4 = spatial(n, i2)
                     w5 = spatial(8, j3)
                     y1[v4, w5] = x0[v4, w5]
-"""
-DOT = """
+""")
+DOT = written_out("""
     def f(w0: u8[8, 16], x1: i8[n, 16], y2: i32[n, 8], *, n: dim[1, 64]):
         for r3 in range(n):
             for j4 in range(8):
@@ -57,7 +50,7 @@ DOT = """
                         with init():
                             y2[v6, w7] = i32(0)
                         y2[v6, w7] = y2[v6, w7] + cast(w0[w7, u9], i32)*cast(x1[v6, u9], i32)
-"""
+""")
 
 
 def _vectors(t: Steps) -> None:
@@ -76,7 +69,7 @@ def _tile_at(t: Steps) -> None:
     t.s.compute_at("one", outer)
 
 
-CASES: dict[str, tuple[str, Callable[[Steps], object], str]] = {
+CASES: dict[str, Rewrite] = {
     "split": (TWO, lambda t: t.s.split(t.j, 4), """
         def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
             t2 = alloc(f32[n])
@@ -148,7 +141,7 @@ CASES: dict[str, tuple[str, Callable[[Steps], object], str]] = {
                     y1[v8] = y_c2[v8]
         """),
     "set_scope": (TWO, lambda t: t.s.set_scope("t2", "register"),
-        TWO.replace("t2 = alloc(f32[n])", 't2 = alloc(f32[n], scope="register")')),
+        print_function(TWO).replace("t2 = alloc(f32[n])", 't2 = alloc(f32[n], scope="register")')),
     "compute_at": (TWO, _tile_at, """
         def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
             t2 = alloc(f32[n])
@@ -281,31 +274,23 @@ cast(y_r3[w12, u13], i32)*cast(x1[v11, u13], i32)
         """),
 }  # fmt: skip
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_text(name: str) -> None:
-    before, step, after = CASES[name]
-    steps = Steps(parse_function(dedent(before).strip()))
-    step(steps)
-    wanted = parse_function(dedent(after).strip())
-    assert print_function(steps.s.function) == print_function(wanted)
-    assert_same_meaning(parse_function(dedent(before).strip()), steps.s.function)
+test_text = rewrites(CASES)
 
 
 def test_unrolled_loops_stay_loops() -> None:
-    t = Steps(parse_function(dedent(SQUARE).strip()))
+    t = Steps(SQUARE)
     t.s.unroll(t.j)
     assert "for j3 in unrolled(8):" in print_function(t.s.function)
 
 
 def test_no_guard_where_the_factor_divides() -> None:
-    t = Steps(parse_function(dedent(SQUARE).strip()))
+    t = Steps(SQUARE)
     t.s.split(t.j, 4)
     assert "where" not in print_function(t.s.function)
 
 
 def test_labels_of_a_second_partition_are_new() -> None:
-    t = Steps(parse_function(dedent(TWO).strip()))
+    t = Steps(TWO)
     for _ in range(2):
         t.s.loop_partition([t.i, t.j], index(1) if t.s.trace.steps else t.s.expr("n//2 + 1"))
     text = print_function(t.s.function)

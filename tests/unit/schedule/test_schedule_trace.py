@@ -229,3 +229,44 @@ def test_a_failed_replay_says_all() -> None:
     with pytest.raises(ScheduleError) as error:
         replay(matmul(), s.trace)
     assert str(error.value) == FAILED
+
+
+def test_undone_steps_leave_nothing() -> None:
+    s = tiled()
+    whole = [s.at(number) for number in range(len(s.trace) + 1)]
+    for number in (len(s.trace) - 3, 4, 0):
+        s.undo(number)
+        assert s.function is whole[number].function
+        assert s.trace == whole[number].trace
+        assert s.at(number).function is s.function
+    again = Schedule(matmul())
+    for one in (again, s):
+        one.parallel(one.loops("dot")[0])
+    assert s.trace.as_python() == again.trace.as_python()
+
+
+def test_notes_are_for_readers_alone() -> None:
+    s = tiled()
+    s.trace.notes.append("by hand")
+    text = s.trace.as_python()
+    assert text.startswith("# by hand\n")
+    again = Schedule(matmul())
+    exec(text, {"s": again})
+    assert again.function is s.function
+    assert Trace.from_json(s.trace.as_json(), matmul()) == s.trace
+
+
+def test_steps_are_equal_if_their_numbers_are_to_the_bit() -> None:
+    def padded(pad: float, note: int) -> Schedule:
+        s = Schedule(matmul())
+        s.transform_layout("t4", lambda i: (i[1] // 5, i[0], i[1] % 5), pad)
+        s.annotate("dot", "note", note)
+        return s
+
+    one, again = padded(float("nan"), 1), Schedule(matmul())
+    exec(one.trace.as_python(), {"s": again})
+    assert again.function is one.function
+    assert again.trace == one.trace == Trace.from_json(one.trace.as_json(), matmul())
+    assert len({step for s in (one, again) for step in s.trace}) == len(one.trace)
+    assert padded(0.0, 1).trace != padded(-0.0, 1).trace
+    assert padded(0.0, 1).trace != padded(0.0, True).trace

@@ -23,11 +23,9 @@ from passes.search.defaults import default_schedule
 from passes.search.defaults.target import Target
 from tests.unit.codegen.running import assert_same, compiled, interpreted, random_arrays
 
-AVX2 = Target(256, 16, 32768, 262144, False, ("avx2", "fma"))
-AVX512 = Target(512, 32, 32768, 1 << 20, False, ("avx512f", "avx512bw", "avx2", "fma"))
-VNNI = replace(
-    AVX512, has_vnni=True, features=(*AVX512.features, "avx512vnni", "avx512vl", "avx512bf16")
-)
+AVX2 = Target(256, 16, 32768, 262144, ("avx2", "fma"))
+AVX512 = Target(512, 32, 32768, 1 << 20, ("avx512f", "avx512bw", "avx2", "fma"))
+VNNI = replace(AVX512, features=(*AVX512.features, "avx512vnni", "avx512vl", "avx512bf16"))
 # So small that every factor is too large for it.
 TINY = replace(AVX512, l1d_bytes=256, l2_bytes=1024)
 N, M, K = Dim("n", 1, 700), Dim("m", 1, 300), Dim("k", 1, 90)
@@ -168,9 +166,10 @@ def test_convolutions(name: str) -> None:
 
 
 def test_batches() -> None:
-    for equation in ("bmk,bkn->bmn", "bmk,bnk->bmn", "bsk,kn->bsn", "km,kn->nm"):
+    equations = ("bmk,bkn->bmn", "bmk,bnk->bmn", "bsk,kn->bsn", "km,kn->nm", "mk,kno->mno")
+    for equation in equations:
         left, right = equation.split("->")[0].split(",")
-        sizes = dict(zip("bsmnk", (3, 10, 9, 33, 12), strict=True))
+        sizes = dict(zip("bsmnko", (3, 10, 9, 33, 12, 1), strict=True))
         shapes = [tuple(index(sizes[axis]) for axis in axes) for axes in (left, right)]
         operands = [Input(k, TensorType(s, F32)) for k, s in zip("ab", shapes, strict=True)]
         check(define(apply("contract", *operands, equation=equation), OPERATORS), AVX512, [{}])

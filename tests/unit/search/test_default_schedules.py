@@ -21,10 +21,11 @@ from passes.search.stage import scheduled
 from tests.unit.tiny_modules import imported, logits
 
 CHUNKS = [[5, 17, 80, 250, 260, 3, 9, 31, 77], [3], [1, 2, 0]]
+AVX512 = ("avx2", "fma", "avx512f", "avx512bw", "avx512vl")
 LEVELS = {
-    "avx2": Target(256, 16, 32768, 262144, False),
-    "avx512": Target(512, 32, 32768, 1048576, False),
-    "vnni": Target(512, 32, 32768, 1048576, True),
+    "avx2": Target(256, 16, 32768, 262144, ("avx2", "fma")),
+    "avx512": Target(512, 32, 32768, 1048576, AVX512),
+    "vnni": Target(512, 32, 32768, 1048576, (*AVX512, "avx512vnni")),
 }
 
 

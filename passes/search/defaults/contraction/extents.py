@@ -44,7 +44,7 @@ def extents_of(s: Schedule, nests: Nests, one: Roles) -> Extents:
     loops = nests[0].loops(s)
     summed = [constant(extent(s, loop)) for axis, loop in loops.items() if isinstance(axis, str)]
     tall = [v for v in one.rows if known[v] != 1]
-    outer = (*one.batch, *one.columns[:-1])
+    outer = (*one.batch, *[v for v in one.columns if v is not one.lanes])
     return Extents(
         rows=_product([known[v] for v in one.rows]),
         row=known[tall[-1]] if tall else 1,

@@ -3,7 +3,7 @@
 y[i, j] += x[i, k] * w[k, j]
 
 rows      i    the vector factor w lacks them: one vector of it serves several rows
-columns   j    the other factor lacks them; the last one runs along the lanes
+columns   j    the other factor lacks them; the last one of several values runs along the lanes
 batch     –    both factors have them
 summed    k
 """
@@ -46,7 +46,8 @@ class Roles:
 
 
 def roles_of(block: Block) -> Roles | None:
-    """None for a block that is no sum of products, or whose result has no axis for lanes."""
+    """None for a block that is no sum of products, whose result has no axis for lanes, or whose
+    vectors are the same all along the last summed axis."""
     combiner = combiner_of(block)
     kinds = {it.kind for it in block.iters}
     if (
@@ -72,6 +73,8 @@ def roles_of(block: Block) -> Roles | None:
         return None
     mine, other = used[vector], used[1 - vector]
     summed = tuple([it.var for it in block.iters if it.kind == "reduce"])
+    if summed[-1] not in mine:
+        return None
     return Roles(
         block.label,
         vector,
