@@ -12,6 +12,7 @@ from passes.ir.loop.nodes import (
     AsyncGroup,
     AsyncWait,
     Block,
+    Buffer,
     For,
     Function,
     If,
@@ -27,7 +28,8 @@ def objection_to_copies(before: Function, after: Function) -> str | None:
     Their blocks are the same ones, they read nothing that they store to, and waits name all that
     lands. A queue is used inside one iteration of a concurrent loop, or all outside. If a wait
     leaves copies of its queue on their way, loops and branches around copies and waits stay as
-    they were: the order of the copies decides which these are.
+    they were: the order of the copies decides which these are. So do they, and blocks that store
+    to what is copied keep their place among them, if there are such blocks.
     """
     whole = statements(after)
     groups = [s for s in whole if isinstance(s, AsyncGroup)]
@@ -49,6 +51,14 @@ def objection_to_copies(before: Function, after: Function) -> str | None:
         landing = [written(group) for group in groups if group.queue == wait.queue]
         if frozenset(wait.buffers) != frozenset().union(*landing):
             return f"a wait for the copies of '{wait.queue}' would not name all that lands"
+        was, now = (_storing(function, wait.queue) for function in (before, after))
+        if was | now and _issued(before.body, wait.queue, was) != _issued(
+            after.body, wait.queue, now
+        ):
+            return (
+                f"what the copies of '{wait.queue}' read would be stored to in another order with"
+                " them and their waits"
+            )
         leaves = not prove(wait.pending.equal(0))
         if leaves and _issued(before.body, wait.queue) != _issued(after.body, wait.queue):
             return (
@@ -73,16 +83,29 @@ def _queues(root: For | Function) -> dict[str, int]:
     return found
 
 
-def _issued(stmt: Stmt, queue: str) -> tuple[Any, ...]:
-    """The copies and waits of a queue in program order, with what is around them alone."""
+def _storing(function: Function, queue: str) -> frozenset[str]:
+    """The blocks, by label, that store to what a queue's copies read."""
+    groups = [s for s in statements(function) if isinstance(s, AsyncGroup) and s.queue == queue]
+    read = frozenset[Buffer]().union(*[loaded(group.body) for group in groups])
+    return frozenset(b.label for b in blocks_in(function.body) if written(b) & read)
+
+
+def _issued(stmt: Stmt, queue: str, labels: frozenset[str] = frozenset()) -> tuple[Any, ...]:
+    """The copies and waits of a queue and the blocks of some labels in program order, with what
+    is around the former alone."""
     match stmt:
         case AsyncWait():
             return ((stmt.pending,),) if stmt.queue == queue else ()
+        case Block() if stmt.label in labels:
+            return (stmt.label,)
         case If(cond, then, other):
-            one, two = _issued(then, queue), () if other is None else _issued(other, queue)
+            one = _issued(then, queue, labels)
+            two = () if other is None else _issued(other, queue, labels)
             return ((cond, one, two),) if one or two else ()
-    below = [_issued(child, queue) for child in stmt.children if isinstance(child, Stmt)]
+    below = [_issued(child, queue, labels) for child in stmt.children if isinstance(child, Stmt)]
     found = tuple([event for part in below for event in part])
+    if all(isinstance(event, str) for event in found) and not isinstance(stmt, AsyncGroup):
+        return found
     match stmt:
         case AsyncGroup() if stmt.queue == queue:
             return (("group", *found),)

@@ -143,6 +143,17 @@ def _straight(stmt: Stmt) -> list[tuple[Buffer, tuple[Expr, ...]]] | None:
     return [(stmt.buffer, stmt.indices)] if isinstance(stmt, Store) else None
 
 
+def _continues(block: Block, buffer: Buffer) -> bool:
+    """Whether an instance reads what was in the buffer before it."""
+    body = block.body
+    for stmt in body.stmts if isinstance(body, Seq) else (body,):
+        if _loads(stmt, buffer):
+            return True
+        if buffer in written(stmt):
+            return False
+    return False
+
+
 def _loads(stmt: Stmt, buffer: Buffer) -> list[Load]:
     return [n for n in postorder(stmt) if isinstance(n, Load) and n.buffer is buffer]
 
@@ -169,7 +180,7 @@ def _swapped(block: Block, output: Output, element: Load) -> Block:
         early = [*starts[:first], begun] if isinstance(starts[first], Update) else starts[:first]
         late = [rewrite(stmt, reads) for stmt in starts[first + 1 :]]
         init = seq(*early, rewrite(starts[first], stores), *late)
-    elif _loads(block.body, output.buffer):
+    elif _continues(block, output.buffer):
         init = Store(element.buffer, element.indices, old)
     return block.replace(body=rewrite(block.body, reads), init=init)
 
@@ -220,7 +231,7 @@ class _Kept:
         """The cache is started wherever it is used, and filled wherever it is copied."""
         known = self.known
         self._check_asked_again()
-        continues = bool(_loads(self.block.body, output.buffer))
+        continues = _continues(self.block, output.buffer)
         outside = driving(self.block, "reduce") - {one.var for one in self.loops}
         if continues and outside:
             name = spell(min(outside, key=name_of))

@@ -37,6 +37,31 @@ with block("use"):
     y[0] = s[7]
 async_wait("q", 0, [s, t])
 """
+SOURCE = """
+rows = alloc(f32[n, 8])
+for i in range(n):
+    with async_group("q"):
+        for j in range(8):
+            with block("copy"):
+                u = spatial(n, i)
+                v = spatial(8, j)
+                rows[u, v] = a[u, v]
+    async_wait("q", 1, [rows])
+    for k in range(8):
+        with block("use"):
+            u = spatial(n, i)
+            v = spatial(8, k)
+            where(1 <= i)
+            t[u, v] = rows[u - 1, v]
+async_wait("q", 0, [rows])
+for l in range(n):
+    for m in range(8):
+        with block("last"):
+            u = spatial(n, l)
+            v = spatial(8, m)
+            a[u, v] = t[u, v] + a[u, v]
+"""
+RING = "a: f32[n, 8], t: f32[n, 8], *, n: dim[1, 64]"
 ORDER = (
     "copies of 'q' would be issued in another order or number,"
     " and a wait leaves 4 of them on their way"
@@ -51,6 +76,9 @@ CASES: dict[str, Case] = {
     "loop_partition": (
         program(SIDES), lambda t: t.s.loop_partition([t.i, t.j], t.s.expr("1")),
         "loop_partition of loops i5, j7", LATER, "for i5"),
+    "source": (program(SOURCE, RING), lambda t: t.s.reverse_compute_at("last", t.k),
+        "reverse_compute_at of block 'last' at loop k7", "what the copies of 'q' read would be"
+        " stored to in another order with them and their waits", "for k7"),
 }  # fmt: skip
 
 test_refusal = refusals(CASES)
@@ -70,4 +98,12 @@ def test_loops_of_copies_may_be_split_and_unrolled() -> None:
     steps = Steps(before)
     inner = steps.s.split(steps.j, 4)[1]
     steps.s.unroll(inner)
+    assert_same_meaning(before, steps.s.function)
+
+
+def test_what_is_copied_may_change_loops_elsewhere() -> None:
+    before = program(SOURCE, RING)
+    steps = Steps(before)
+    outer, _ = steps.s.split(steps.m, 4)
+    steps.s.fuse(steps.l, outer)
     assert_same_meaning(before, steps.s.function)

@@ -191,6 +191,45 @@ def _decompose(reason: str, text: str, head: str = FLAGS, loop: str = "i3") -> C
     return program(text, head), step, place, reason, 'with block("sum"):'
 
 
+ASKED = """
+for i in range(n):
+    for j in range(6):
+        with block("c"):
+            u = spatial(n, i)
+            v = spatial(6, j)
+            where(f32(0.0) < b[i, 5 - j])
+            a[u, v] = f32(1.0)
+"""
+MADE = """
+s = alloc(f32[n, 6])
+for i in range(n):
+    for j in range(2):
+        for l in range(4):
+            with block("w"):
+                u = spatial(n, i)
+                v = spatial(6, j*4 + l)
+                where(j*4 + l < 6)
+                s[u, v] = f32(7.0)
+for p in range(n):
+    for q in range(6):
+        with block("c"):
+            u = spatial(n, p)
+            v = spatial(6, q)
+            where(f32(0.0) < b[p, 5 - q])
+            a[u, v] = s[u, v]
+"""
+PAIR = "a: f32[n, 6], b: f32[n, 6], *, n: dim[1, 64]"
+AT_ONCE = """
+for i in parallel(n):
+    for j in range(6):
+        for k in range(min(i, 4)):
+            with block("c"):
+                u = spatial(n, i)
+                v = spatial(6, j)
+                w = ordered(4, k)
+                a[u, v] = a[u, v] + b[u, w]
+"""
+
 CASES: dict[str, Case] = {
     "decompose predicate": _decompose("its predicate or a binding reads memory, which is stored"
         " to inside the loop", LIT),
@@ -233,6 +272,16 @@ CASES: dict[str, Case] = {
     "split few": (program(FEWER, NOT_MANY), lambda t: t.s.split(t.i, (4, 4)),
         "split of loop i2", "the product 4*4 may not be its extent m, and a binding or predicate of"
         " block 'count' divides by m, which may be 0 beyond it", "for i2"),
+    "layout predicate": (program(ASKED, PAIR), lambda t: t.s.transform_block_layout(
+        "c", lambda i: ((i[0]*6 + i[1])//4, (i[0]*6 + i[1])%4)),
+        "transform_block_layout of block 'c'", "its predicate would be asked of padding, too, and"
+        " 'b1' may not reach as far as what it would still evaluate", 'with block("c"):'),
+    "consumer predicate": (program(MADE, PAIR), lambda t: t.s.reverse_compute_at("c", t.l),
+        "reverse_compute_at of block 'c' at loop l5", "its predicate would be asked beyond its"
+        " bounds, and 'b1' may not reach as far as what it would still evaluate", "for l5"),
+    "fuse at once": (program(AT_ONCE, PAIR), lambda t: t.s.fuse(t.j, t.k),
+        "fuse of loops j3, k4", "the inner extent depends on a loop whose iterations run at once,"
+        " and block 'c' has an order along them", "for j3"),
 }  # fmt: skip
 
 test_refusal = refusals(CASES)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import Const, Expr, Var, index, maximum
-from passes.ir.loop.nodes import For, Function
+from passes.ir.loop.nodes import CONCURRENT, For, Function
 from passes.schedule.accesses import iterator_ranges, ranges
 from passes.schedule.dependence import steady
 from passes.schedule.faults import fault
 from passes.schedule.pipelining import kept_pipelines
+from passes.schedule.reductions import driving
 from passes.schedule.tree import (
     Refusal,
+    blocks_in,
     fresh_ordinal,
     iters_in,
+    loops_in,
     path_to_loop,
     replace,
     spell,
@@ -45,6 +48,14 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
         raise refuse("a variable is not of type index")
     if not steady(inside.extent, written(function)):
         raise refuse("the inner extent reads memory that the function stores to")
+    for block in blocks_in(inside):
+        at_once = {one.var for one in loops_in(found[:-1]) if one.kind in CONCURRENT}
+        ordered = driving(block, "reduce", "ordered", "opaque") & {outer, inner}
+        if free_vars(inside.extent) & at_once and ordered:
+            raise refuse(
+                f"the inner extent depends on a loop whose iterations run at once, and block"
+                f" '{block.label}' has an order along them"
+            )
     known = {**ranges(function), **iterator_ranges(iters_in(found))}
     trouble = None if prove(at.extent >= 1, known) else fault(inside.extent, known)
     if trouble is not None:

@@ -20,6 +20,7 @@ from passes.schedule.accesses import Ranges, accesses, iterator_ranges, ranges
 from passes.schedule.coverage import in_iterators, runs
 from passes.schedule.dataflow import stores_apart
 from passes.schedule.dependence import steady
+from passes.schedule.faults import fault
 from passes.schedule.footprints import span
 from passes.schedule.legality import checked
 from passes.schedule.motion import check_comes_earlier, check_no_barrier
@@ -198,7 +199,7 @@ class _Nest:
             if not prove(extent.equal(1), self.known):
                 loops.append(For(v.replace(ordinal=first + len(loops)), extent, Seq(())))
                 values[v] = simplify(base + loops[-1].var, self.known)
-        asked += self._bounds(values, loops, dropped, asked)
+        bounds = self._bounds(values, loops, dropped, asked)
         renamed: dict[Var, Expr] = {
             e: values[it.var] for it, e in pairs if isinstance(e, Var) and e in dropped
         }
@@ -211,8 +212,15 @@ class _Nest:
             renamed[one.var] = var
         values.update({it.var: substitute(e, renamed) for it, e in pairs if it.var not in values})
         limits = {**self.known, **_ranges(loops)}
-        placed = [simplify(substitute(c, {**renamed, **values}), limits) for c in asked]
-        needed = dict.fromkeys(c for c in placed if c is not TRUE)
+        placed = [
+            [simplify(substitute(c, {**renamed, **values}), limits) for c in conditions]
+            for conditions in (asked, bounds)
+        ]
+        old, new = ([c for c in conditions if c is not TRUE] for conditions in placed)
+        trouble = fault(both(*old) or TRUE, limits) if new else None
+        if trouble is not None:
+            raise self.refuse(f"its predicate would be asked beyond its bounds, and {trouble}")
+        needed = dict.fromkeys([*old, *new])
         bindings = tuple([values[it.var] for it, _ in pairs])
         block = self.block.replace(bindings=bindings, predicate=both(*needed))
         nest: Stmt = block

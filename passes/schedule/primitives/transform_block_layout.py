@@ -12,6 +12,7 @@ from passes.ir.loop.nodes import Block, BlockIter, For, Function, IterKind, Load
 from passes.ir.node import Node, rewrite
 from passes.schedule.accesses import Ranges, iterator_ranges, ranges
 from passes.schedule.dependence import carried
+from passes.schedule.faults import fault
 from passes.schedule.layouts import IndexMap, image_of, places_of
 from passes.schedule.legality import checked
 from passes.schedule.reductions import driving, starting_loops
@@ -76,6 +77,11 @@ def transform_block_layout(
     run = dict(zip(own, fresh, strict=True))
     driven = {loop.var: substitute(values[v], run) for v, loop in moved.items()}
     asked = None if block.predicate is None else substitute(block.predicate, driven)
+    if asked is not None and back[1]:
+        reach = {v: (index(0), e - 1) for v, e in zip(fresh, image.shape, strict=True)}
+        trouble = fault(asked, {**ranges(function), **reach})
+        if trouble is not None:
+            raise refuse(f"its predicate would be asked of padding, too, and {trouble}")
     asked = both(asked, *[substitute(c, run) for c in back[1]])
     made = iter(zip(iters, fresh, strict=True))
     pairs = [fixed[e] if e in fixed else next(made) for e in places]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from passes.schedule.tree import get_block
 from tests.unit.schedule.programs import assert_same_meaning
 from tests.unit.schedule.steps import Steps, program
 
@@ -51,6 +52,13 @@ for f in range(n*4):
             y[v] = f32(0.0)
         y[v] = y[v] + a[v, u]
 """
+RENEWED = """
+for i in range(n):
+    with block("new"):
+        v = spatial(n, i)
+        y[v] = a[v, 0]
+        y[v] = y[v] + a[v, 1]
+"""
 TEXTS = [(STARTED, "both"), (FLAGGED, "put"), (UPDATED, "most")]
 
 
@@ -72,3 +80,11 @@ def test_a_loop_over_elements_and_what_they_are_made_of() -> None:
     t = Steps(before)
     t.s.cache_write("sum", "local")
     assert_same_meaning(before, t.s.function, (1, 2, 7))
+
+
+def test_what_is_stored_before_it_is_read_needs_no_old_content() -> None:
+    before = program(RENEWED)
+    steps = Steps(before)
+    steps.s.cache_write("new", "local")
+    assert get_block(steps.s.function, "new", "test").init is None
+    assert_same_meaning(before, steps.s.function)
