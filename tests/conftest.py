@@ -5,6 +5,9 @@ import signal
 import pytest
 from hypothesis import settings
 
+# What helper modules assert is shown as fully as in the tests themselves.
+pytest.register_assert_rewrite("tests.errors", "tests.property", "tests.toys", "tests.unit")
+
 # A shell's background jobs ignore Ctrl-C, and so would the programs that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -34,20 +34,23 @@ from passes.ops import OPERATORS, apply, results
 
 Progress = Callable[[float, str], None]
 _QUANTISED = re.compile(r"(Q[0-9]\w*)\s*(\[.*\])")
-_BYTE = {"i8": (-128, 127), "u8": (0, 255)}
+_RANGES = {"i8": (-128, 127), "u8": (0, 255), "bool": (0, 1)}
 _INTEGERS = (0, 99)  # what other integers are between, unless the case says
+_FIT = "make the operator, its attributes and the inputs' types fit each other"
+_TYPE = "write a type such as `f32[rows, 64]`"
 
 
 class CaseError(ValueError):
-    """A case that makes no graph; `at` is the key of the case that is to blame, or whose value is.
+    """A case that makes no graph; `at` is the key of the case whose value is to blame, or with
+    `is_key` the key itself. The cure is a sentence, or names of which one was probably meant."""
 
-    `known`: the names of which that key should be one; None where it is not the key.
-    """
-
-    def __init__(self, at: str, reason: str, known: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, at: str, reason: str, cure: str | Sequence[str], *, is_key: bool = False
+    ) -> None:
         super().__init__(reason)
         self.at = at
-        self.known = known
+        self.cure = cure
+        self.is_key = is_key
 
 
 def run(
@@ -93,19 +96,42 @@ def graph_of(case: Mapping[str, Any]) -> GraphFunction:
     for name in case["inputs"]:
         type_ = input_type(case, name)
         values[name] = Weight(name, type_) if name in case["constant"] else Input(name, type_)
+        if name in case["values"]:
+            _check_values(name, type_, case["values"][name])
     later = {name for step in case["epilogue"] for name in step["with"]}
     first = case["of"] or [name for name in values if name not in later]
     call = _applied(case, "", [values[name] for name in first], dims)
     for number, step in enumerate(case["epilogue"]):
         at = f"epilogue.{number}."
         if len(call.types) > 1:
-            raise CaseError(f"{at}operator", f"{call.op} has several results, so nothing follows")
+            reason = f"{call.op} has several results, so nothing follows"
+            raise CaseError(f"{at}operator", reason, "measure it without an epilogue")
         call = _applied(step, at, [call, *[values[name] for name in step["with"]]], dims)
     made: Sequence[Value] = (call,) if len(call.types) == 1 else results(call)
     names = ["out"] if len(made) == 1 else [f"out{number}" for number in range(len(made))]
     params = tuple([value for value in values.values() if isinstance(value, Input)])
     used = tuple(dims.values())
     return GraphFunction(case["name"], used, params, tuple(zip(names, made, strict=True)))
+
+
+def _check_values(name: str, type_: TensorType, values: Sequence[int]) -> None:
+    """Raises CaseError where an input cannot hold these values."""
+    at, kind = f"values.{name}", type_.dtype
+    if not kind.is_int:
+        raise CaseError(
+            at,
+            f"`{name}` is {kind}, and values are given to integers only",
+            "remove it",
+            is_key=True,
+        )
+    low, high = values
+    if low > high:
+        reason = f"lowest value {low} is above highest value {high}"
+        raise CaseError(at, reason, "write the lowest value, then the highest")
+    held = np.iinfo(kind.numpy)
+    if low < held.min or high > held.max:
+        reason = f"{kind} holds {held.min}..{held.max}, not {low}..{high}"
+        raise CaseError(at, reason, "choose values that the type holds")
 
 
 def case_dims(case: Mapping[str, Any]) -> dict[str, Dim]:
@@ -122,20 +148,27 @@ def input_type(case: Mapping[str, Any], name: str) -> TensorType:
     packed = _QUANTISED.fullmatch(text.strip())
     try:
         type_ = parse_type(f"f32{packed[2]}" if packed else text, {}, case_dims(case))
+        if type_.dtype == INDEX:
+            reason = f"{text}: index is the type of dims, of no size in memory"
+            raise CaseError(at, reason, _TYPE)
         for extent in type_.shape:
             if not prove(extent >= 1):
                 found = "is" if isinstance(extent, Const) else "may be"
-                raise CaseError(at, f"{text}: extent {print_expr(extent)} {found} less than 1")
+                reason = f"{text}: extent {print_expr(extent)} {found} less than 1"
+                cure = "write extents that are at least 1 for all values of the dims"
+                raise CaseError(at, reason, cure)
         if packed is None:
+            if name in case["constant"] and not all(isinstance(e, Const) for e in type_.shape):
+                reason = f"{text}: a constant has extents that are numbers"
+                raise CaseError(at, reason, "write numbers, or take it out of `constant`")
             return type_
         extents = [e.value for e in type_.shape if isinstance(e, Const)]
         if len(extents) != 2 or len(type_.shape) != 2 or name not in case["constant"]:
-            raise CaseError(at, f"{text}: a quantised tensor is a constant matrix")
+            raise CaseError(at, f"{text}: a quantised tensor is a constant matrix", _TYPE)
         rows, columns = (int(extent) for extent in extents)
         return TensorType(type_.shape, F32, storage_of(packed[1], rows, columns))
     except (IRError, BlockFormatError) as error:
-        reason = re.sub(r"^line \d+, column \d+: ", "", str(error))
-        raise CaseError(at, f"{text}: {reason}") from None
+        raise _unread(at, f"{text}: ", error, _TYPE) from None
 
 
 def random_fields(
@@ -156,7 +189,7 @@ def random_fields(
         return _quantised(rng, type_, shape)
     if type_.dtype.is_float:
         return (_floats(rng, shape, type_.dtype),)
-    low, high = case["values"].get(name, _BYTE.get(type_.dtype.name, _INTEGERS))
+    low, high = case["values"].get(name, _RANGES.get(type_.dtype.name, _INTEGERS))
     return (rng.integers(low, high, shape, type_.dtype.numpy, endpoint=True),)
 
 
@@ -185,12 +218,14 @@ def _applied(
     step: Mapping[str, Any], at: str, inputs: Sequence[Value], dims: Mapping[str, Dim]
 ) -> Apply:
     if step["operator"] not in OPERATORS:
-        raise CaseError(f"{at}operator", f"unknown operator `{step['operator']}`")
+        reason = f"unknown operator `{step['operator']}`"
+        raise CaseError(f"{at}operator", reason, tuple(OPERATORS))
     has = OPERATORS[step["operator"]].attributes
     for name in step["attributes"]:
         if name not in has:
             reason = f"{step['operator']} has no attribute `{name}`"
-            raise CaseError(f"{at}attributes.{name}", reason, tuple(has))
+            cure = tuple(has) or "remove it"
+            raise CaseError(f"{at}attributes.{name}", reason, cure, is_key=True)
     attrs = {
         name: _attribute(name, value, dims, f"{at}attributes.{name}")
         for name, value in step["attributes"].items()
@@ -201,20 +236,30 @@ def _applied(
         named = re.search(r"attribute '(\w+)'", str(error))
         known = named is not None and named[1] in attrs
         key = f"attributes.{named[1]}" if named is not None and known else "operator"
-        raise CaseError(f"{at}{key}", str(error)) from None
+        missing = named is not None and str(error).endswith("is missing")
+        cure = f"add `attributes: {{{named[1]}: …}}`" if named is not None and missing else _FIT
+        raise CaseError(f"{at}{key}", str(error), cure) from None
 
 
 def _attribute(name: str, value: Any, dims: Mapping[str, Dim], at: str) -> Attr:
     """Lists become tuples, their texts expressions of dims, and `dtype` an element type."""
     try:
-        if name == "dtype":
+        if name == "dtype" and isinstance(value, str):
             return dtype(value)
         if isinstance(value, list):
             return tuple([_item(item, dims) for item in value])
     except (IRError, ValueError) as error:
-        raise CaseError(at, str(error)) from None
+        raise _unread(at, "", error, _FIT) from None
     found: Attr = value
     return found
+
+
+def _unread(at: str, text: str, error: Exception, cure: str) -> CaseError:
+    """What is wrong with a text that is a value of the case, without the place in that text."""
+    reason = re.sub(r"^line \d+, column \d+: ", "", str(error))
+    if reason.endswith("is not defined here"):
+        cure = "declare the dim in the case's `dims`, with its bounds"
+    return CaseError(at, text + reason, cure)
 
 
 def _item(value: Any, dims: Mapping[str, Dim]) -> Attr:

@@ -140,6 +140,15 @@ def _elements(indices: tuple[Expr, ...]) -> list[tuple[Expr, ...]]:
     return [indices]
 
 
+def corners(i: Expr) -> tuple[Expr, Expr] | None:
+    """The least and the greatest element of a vector of indices; a scalar is both. None for
+    vectors of no order."""
+    if isinstance(i, Ramp):
+        last = i.base + i.stride * (i.lanes - 1)
+        return (i.base, last) if i.stride >= 0 else (last, i.base)
+    return (i, i) if i.dtype.lanes == 1 else None
+
+
 def _walk(stmt: Stmt, path: Path, conditions: tuple[Expr, ...], found: list[Access]) -> None:
     """The accesses below a statement in terms of the variables that its expressions have."""
     here = (*path, (stmt, 0))

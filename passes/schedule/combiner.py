@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from passes.ir.dtypes import BOOL, INDEX
-from passes.ir.expr import Add, Binary, Call, Expr, Max, Min
+from passes.ir.expr import Add, Binary, Broadcast, Call, Expr, Max, Min
 from passes.ir.loop.builder import Combine, identity
 from passes.ir.loop.nodes import Block, Buffer, Load, Seq, Stmt, Store, Update
 from passes.ir.node import postorder
@@ -109,9 +109,9 @@ def combiner_of(block: Block) -> Combiner | None:
             continue
         if any(isinstance(n, Load) and n.buffer is old.buffer for n in postorder(value)):
             return None
-        return Combiner(
-            store.buffer, store.indices, value, identity(name, store.buffer.dtype), combine
-        )
+        start, lanes = identity(name, store.buffer.dtype), old.dtype.lanes
+        neutral = Broadcast(start, lanes) if lanes > 1 else start
+        return Combiner(store.buffer, store.indices, value, neutral, combine)
     return None
 
 

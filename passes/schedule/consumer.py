@@ -15,6 +15,7 @@ from passes.schedule.bindings import bindings_of
 from passes.schedule.coverage import in_iterators, runs
 from passes.schedule.dataflow import stores_apart
 from passes.schedule.dependence import steady
+from passes.schedule.faults import fault
 from passes.schedule.inverse import inverse
 from passes.schedule.legality import checked
 from passes.schedule.motion import (
@@ -121,6 +122,12 @@ class Consumer:
         said = {simplify(c) for c in conjuncts(self.producer.predicate)}
         asked = [e for c in self.conditions if (e := simplify(c, known)) is not TRUE]
         new = dict.fromkeys(e for e in asked if simplify(e) not in said)
+        trouble = fault(both(*new) or TRUE, known)
+        if trouble is not None:
+            where = f"wherever block '{self.producer.label}' runs"
+            raise self.refuse(
+                f"what says which instances there are would be asked {where}: {trouble}"
+            )
         return both(self.producer.predicate, *new)
 
 

@@ -80,7 +80,8 @@ def digits(exprs: Sequence[Expr], extents: Mapping[Var, Expr], known: Ranges) ->
     limits = {**known, **{v: (Const(0, v.dtype), e - 1) for v, e in extents.items()}}
     parts = [simplify(e, limits) for e in exprs]
     for number in range(_SPLITS):
-        fused = next(((v, w) for v in left if (w := width_of(parts, v)) is not None), None)
+        widths = ((v, width_of(parts, v)) for v in left)
+        fused = next(((v, w) for v, w in widths if w is not None and _divides(w, left[v])), None)
         if fused is None:
             break
         var, width = fused
@@ -96,6 +97,11 @@ def digits(exprs: Sequence[Expr], extents: Mapping[Var, Expr], known: Ranges) ->
         whole = {v: substitute(e, split) for v, e in whole.items()}
         parts = [simplify(substitute(e, split), limits) for e in parts]
     return Digits(parts, left, limits, whole, spare)
+
+
+def _divides(width: Expr, extent: Expr) -> bool:
+    """Whether a loop that runs at all can be counted in that many at a time."""
+    return isinstance(width, Const) or prove(width >= 1, assuming=[extent >= 1])
 
 
 def _run(e: Expr, loops: Mapping[Var, Expr], known: Ranges) -> Run | None:

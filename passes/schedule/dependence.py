@@ -8,7 +8,7 @@ Answers are conservative: "may" unless disjointness is proved from the indices.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
 
@@ -34,6 +34,7 @@ from passes.schedule.tree import loaded, statements, written
 _SPLITS = 6  # how many fused loops one variable may be taken apart into
 Facts = tuple[tuple[Var, Expr, Expr], ...]
 """Loops with their first and last values, as the key of a memo."""
+_NONE: Mapping[Var, Expr] = {}
 
 
 def carried(
@@ -119,29 +120,35 @@ def never_meets_later(
 
 
 def disjoint(
-    a: Access, b: Access, free: Iterable[Var], known: Ranges, stored: frozenset[Buffer]
+    a: Access,
+    b: Access,
+    free: Iterable[Var],
+    known: Ranges,
+    stored: frozenset[Buffer],
+    moved: Mapping[Var, Expr] = _NONE,
 ) -> bool:
     """Whether `a` and `b` never touch the same element, the loops `free` running independently for
-    both; all others are at the same iteration."""
+    both; all others are at the same iteration, but for those that `b` has `moved` elsewhere."""
     if not all(steady(i, stored) for i in (*a.indices, *b.indices)):
         return False
-    names: dict[Var, Expr] = {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free if v in known}
-    env = dict(known)
-    for v, renamed in names.items():
-        assert isinstance(renamed, Var)
-        env[renamed] = substitute(known[v][0], names), substitute(known[v][1], names)
-    steps = [substitute(j, names) - i for i, j in zip(a.indices, b.indices, strict=True)]
-    return any(_is_not_zero(step, env) for step in steps)
+    apart = _named_apart(free)
+    names = {**apart, **moved}
+    return _differ(a.indices, b.indices, names, {**known, **_ends_of(apart, names, known)})
 
 
-def differ(indices: tuple[Expr, ...], axes: Sequence[Var], known: Ranges) -> bool:
-    """Whether no two different values of `axes` give the same indices.
+def differ(
+    indices: tuple[Expr, ...],
+    axes: Sequence[Var],
+    known: Ranges,
+    free: frozenset[Var] = frozenset(),
+) -> bool:
+    """Whether no two different values of `axes` give the same indices, whatever `free` loops are.
 
     (j // 16, i, j % 16)  for  (i, j)
     """
     left = {v for v in axes if not _follows(v, indices, _SPLITS)}
     while left:
-        apart = {v for v in left if _apart(indices, indices, v, frozenset(left - {v}), known)}
+        apart = {v for v in left if _apart(indices, indices, v, free | (left - {v}), known)}
         if not apart:
             return False
         left -= apart
@@ -250,22 +257,44 @@ def _proved_apart(
     if width is not None and splits and var in ends:
         return _apart_in_parts(tuple(mine), tuple(theirs), var, width, free, facts, splits)
     later = Var("later", -1, var.dtype)
-    names: dict[Var, Expr] = {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free}
-    names[var] = var + 1 + later
-    more: dict[Var, tuple[Expr, Expr]] = {}
-    if var in ends:
-        more[later] = (Const(0, var.dtype), ends[var][1] - 1 - var)
-    for v in free:
-        renamed = names[v]
-        assert isinstance(renamed, Var)
-        more[renamed] = substitute(ends[v][0], names), substitute(ends[v][1], names)
+    apart = _named_apart(free)
+    names = {**apart, var: var + 1 + later}
+    more = _ends_of(apart, names, ends)
+    if var in ends:  # the second one's own end: its free loops may say where that is
+        more[later] = (Const(0, var.dtype), substitute(ends[var][1], apart) - 1 - var)
     env.update(more)
-    steps = [substitute(b, names) - a for a, b in zip(mine, theirs, strict=True)]
-    if any(_is_not_zero(step, env) for step in steps):
+    if _differ(mine, theirs, names, env):
         return True
     # Narrowed ranges know more, but not any more how they depend on each other.
-    steps = [substitute(b, names) - a for a, b in zip(first, second, strict=True)]
-    return any(_is_not_zero(step, {**ends, **more}) for step in steps)
+    return _differ(first, second, names, {**ends, **more})
+
+
+def _named_apart(free: Iterable[Var]) -> dict[Var, Expr]:
+    """Other names for loops, as the second of two accesses has them."""
+    return {v: Var(v.name, -2 - v.ordinal, v.dtype) for v in free}
+
+
+def _ends_of(
+    apart: Mapping[Var, Expr], names: Mapping[Var, Expr], known: Ranges
+) -> dict[Var, tuple[Expr, Expr]]:
+    """The ranges of the other names, in terms of what the second access calls loops."""
+    made: dict[Var, tuple[Expr, Expr]] = {}
+    for v, renamed in apart.items():
+        if v in known:
+            assert isinstance(renamed, Var)
+            made[renamed] = substitute(known[v][0], names), substitute(known[v][1], names)
+    return made
+
+
+def _differ(
+    first: Sequence[Expr], second: Sequence[Expr], names: Mapping[Var, Expr], env: Env
+) -> bool:
+    """Whether two places, loops called by `names` in the second, differ along an axis."""
+    return any(
+        _is_not_zero(substitute(b, names) - a, env)
+        for a, b in zip(first, second, strict=True)
+        if a.dtype == b.dtype  # a vector and a scalar may meet
+    )
 
 
 def _is_not_zero(step: Expr, env: Env) -> bool:

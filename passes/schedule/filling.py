@@ -18,12 +18,12 @@ from passes.ir.arith import (
 )
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import TRUE, Const, Expr, FloorMod, Lt, Var
-from passes.ir.loop.nodes import Buffer, For
-from passes.schedule.accesses import Access, Ranges, precedes
+from passes.ir.loop.nodes import Block, Buffer, For
+from passes.schedule.accesses import Access, Ranges, corners, precedes
 from passes.schedule.coverage import digits
-from passes.schedule.dependence import inner_loops, never_meet
-from passes.schedule.reductions import conjuncts
-from passes.schedule.tree import loaded, written
+from passes.schedule.dependence import inner_loops, never_meet, steady
+from passes.schedule.reductions import conjuncts, starts_first
+from passes.schedule.tree import written
 
 
 def iteration_private(
@@ -64,11 +64,34 @@ def iteration_private(
 
 
 def covers(store: Access, load: Access, known: Ranges) -> bool:
-    """Whether the store, earlier in the same iteration, has filled all that the load reads."""
-    common, earlier = precedes(store, load)
-    if store.block is not None and (store.block, 0) in store.path and store.block is load.block:
-        return earlier and store.indices == load.indices and _starts_inside(store, common)
-    return earlier and runs_over(store, load, known)
+    """Whether the store has filled all that the load reads: earlier in the same iteration of the
+    loops around both or, by an init, in the first of those that lead to no other element."""
+    _, earlier = precedes(store, load)
+    return earlier and _starts(store, load, known) and runs_over(store, load, known)
+
+
+def _starts(store: Access, load: Access, known: Ranges) -> bool:
+    """Whether the inits that the store is part of have run where the load does."""
+    for depth, block in _inits(store, load):
+        loops = [s.var for s, _ in store.path[:depth] if isinstance(s, For)]
+        if (block, 1) not in load.path:
+            outer = {s.var for s in load.loops}
+            loops = [v for v in loops if v not in outer]
+        pairs = zip(block.iters, block.bindings, strict=True)
+        leading = [e for it, e in pairs if it.kind != "reduce"]
+        asked = [c for one in store.conditions for c in conjuncts(one)]
+        if not starts_first(block, leading, loops, asked, known):
+            return False
+    return True
+
+
+def _inits(store: Access, load: Access) -> list[tuple[int, Block]]:
+    """The blocks, with their depth, of whose init the store is part and the load is not."""
+    return [
+        (depth, block)
+        for depth, (block, part) in enumerate(store.path)
+        if isinstance(block, Block) and part == 0 and (block, 0) not in load.path
+    ]
 
 
 def _fills_first(store: Access, load: Access, known: Ranges) -> bool:
@@ -77,9 +100,11 @@ def _fills_first(store: Access, load: Access, known: Ranges) -> bool:
     where(i < 1 or 2 <= r)  t[(i + r)%3],  r < 3      fills at i = 0 what  t[(i + k)%3]  reads
     """
     common, earlier = precedes(store, load)
-    if not earlier or not common or common[-1].kind not in ("serial", "unrolled"):
+    if not earlier or not common or _inits(store, load):
         return False
     loop = common[-1]
+    if loop.kind not in ("serial", "unrolled"):
+        return False
     start = {loop.var: Const(0, loop.var.dtype)}
     parts = [simplify(substitute(c, start), known) for c in store.conditions]
     asked = tuple([c for part in parts for c in conjuncts(part) if c is not TRUE])
@@ -105,7 +130,10 @@ def runs_over(
     own = {s.var: s.extent for s in one.loops if s not in common}
     theirs = {s.var: s.extent for s in other.loops if s not in common}
     theirs.update(moving or {})
-    shared = {c for part in other.conditions for c in conjuncts(part) if not loaded(c)}
+    changing = written((*one.path, *other.path)[0][0])
+    if not all(steady(i, changing) for i in (*one.indices, *other.indices)):
+        return False
+    shared = {c for part in other.conditions for c in conjuncts(part) if steady(c, changing)}
     asked = {c for part in one.conditions for c in conjuncts(part)}
     if any(not _bound(c, one) for c in asked - shared):
         return False
@@ -115,6 +143,8 @@ def runs_over(
     apart = digits(one.indices, {var: own[var] for var in own if var in used}, known)
     left = set(apart.extents)
     for place, read, size in zip(apart.exprs, other.indices, one.buffer.shape, strict=True):
+        if place.dtype.lanes > 1 and place is simplify(read, known):
+            continue
         turning = place.b if isinstance(place, FloorMod) else None
         whole = place.a if isinstance(place, FloorMod) else place
         form = linear(whole, list(apart.extents), apart.limits)
@@ -129,7 +159,7 @@ def runs_over(
             return False
         if turning is not None:
             base, reach = Const(0, INDEX), turning
-        low, high = symbolic_min(read, theirs, known), symbolic_max(read, theirs, known)
+        low, high = ends(read, theirs, known)
         if not (low is not None and prove(low >= base, known)) and not prove(base <= 0, known):
             return False
         if not (high is not None and prove(high < base + reach, known)) and not prove(
@@ -138,6 +168,15 @@ def runs_over(
             return False
     unused = [apart.extents[v] for v in left] + [e for v, e in own.items() if v not in used]
     return not apart.spare and all(prove(extent >= 1, known) for extent in unused)
+
+
+def ends(i: Expr, loops: Mapping[Var, Expr], known: Ranges) -> tuple[Expr | None, Expr | None]:
+    """The least and the greatest element that an index names while `loops` (variable: extent) run,
+    or one of its vector; None where it is not known."""
+    found = corners(i)
+    if found is None:
+        return None, None
+    return symbolic_min(found[0], loops, known), symbolic_max(found[1], loops, known)
 
 
 def _reach(
@@ -165,12 +204,3 @@ def _bound(condition: Expr, store: Access) -> bool:
     left, right = simplify(condition.a), simplify(condition.b)
     pairs = zip(store.indices, store.buffer.shape, strict=True)
     return any(simplify(i) is left and simplify(e) is right for i, e in pairs)
-
-
-def _starts_inside(store: Access, common: list[For]) -> bool:
-    """Whether an init, run where all reduce iterators are 0, comes first among `common`."""
-    block = store.block
-    assert block is not None
-    first: dict[Var, Expr] = {s.var: Const(0, s.var.dtype) for s in common}
-    reduced = [e for it, e in zip(block.iters, block.bindings, strict=True) if it.kind == "reduce"]
-    return all(prove(substitute(e, first).equal(0)) for e in reduced)

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from passes.ir.arith import prove, simplify, symbolic_max, symbolic_min
+from passes.ir.arith import prove, simplify
 from passes.ir.expr import Expr, Var
 from passes.ir.loop.nodes import Buffer, For, Function, Stmt
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
-from passes.schedule.filling import covers
+from passes.schedule.filling import covers, ends
 from passes.schedule.tree import get_block, statements
 
 
@@ -29,18 +29,11 @@ class Box:
     first: tuple[Expr, ...]
     extents: tuple[Expr, ...]
 
-    def holds(self, other: Box, known: Ranges) -> bool:
-        """Whether all of another box is proven to be in this one."""
-        pairs = zip(self.first, self.extents, other.first, other.extents, strict=True)
-        return self.buffer is other.buffer and all(
-            prove(a <= b, known) and prove(b + n <= a + m, known) for a, m, b, n in pairs
-        )
-
 
 def span(i: Expr, free: Mapping[Var, Expr], known: Ranges) -> tuple[Expr, Expr] | None:
     """The least value of an index while the `free` loops (variable: extent) run, and how many
     there are up to the largest one; None where they are not known."""
-    low, high = symbolic_min(i, free, known), symbolic_max(i, free, known)
+    low, high = ends(i, free, known)
     if low is None or high is None:
         return None
     return low, simplify(high - low + 1, known)
@@ -112,7 +105,7 @@ def footprint(function: Function, stmt: Stmt) -> Footprint:
 
 
 def uncovered(function: Function, label: str) -> list[Access]:
-    """The reads of a block that may meet elements that the function computes, but has not yet.
+    """The reads in a block that may meet elements that the function computes, but has not yet.
 
     Empty if for each of them a store before it, in the same iteration of the loops around both,
     has filled all that it reads (*region cover*); an element that only the block's own instances

@@ -40,7 +40,8 @@ class Inverse:
 def inverse(
     image: Sequence[Expr], iters: Mapping[Var, Expr], place: Sequence[Expr], known: Ranges
 ) -> Inverse | None:
-    """The iterators (variable: extent) for which `image` is `place`; None if not one-to-one.
+    """The iterators (variable: extent) for which `image` is `place`; None if not one-to-one, or if
+    the place is one of vectors.
 
     image (h*16 + d) over h < 4, d < 16,  place (j)    →   h = j//16, d = j%16
     image (i//4, i%4) over i < n,  place (a, b)        →   i = a*4 + b   where a*4 + b < n
@@ -49,6 +50,8 @@ def inverse(
     image ((h*6 + d)//4, (h*6 + d)%4)                  →   of h*6 + d first, then of h and d
     image (i, j ^ (i%4)) over i < n, j < 4             →   of i and j ^ (i%4) first, then of j
     """
+    if any(e.dtype.lanes > 1 for e in (*image, *place)):
+        return None
     swizzled = _of_swizzles(image, iters, place, known)
     if swizzled is not None:
         return swizzled

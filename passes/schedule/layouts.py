@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from passes.ir.arith import prove, simplify, symbolic_max, upper_bound
+from passes.ir.arith import dims_of, free_vars, prove, simplify, symbolic_max, upper_bound
 from passes.ir.expr import TRUE, BitXor, Const, Expr, FloorMod, Var, index
 from passes.ir.expr_text import print_expr
 from passes.ir.node import IRError, Node, postorder, rewrite
 from passes.schedule.dependence import differ
 from passes.schedule.inverse import inverse
-from passes.schedule.tree import Refusal
+from passes.schedule.tree import Refusal, loaded
 
 IndexMap = Callable[[Sequence[Expr]], Sequence[Expr]]
 
@@ -54,11 +54,18 @@ class Image:
 def places_of(refuse: Refusal, layout: IndexMap, axes: Sequence[Var]) -> tuple[Expr, ...]:
     """Where the layout leads. Raises ScheduleError if it is no function of such a list."""
     try:
-        return tuple([index(e) for e in layout(axes)])
+        places = tuple([index(e) for e in layout(axes)])
     except (TypeError, ValueError, LookupError, AttributeError, IRError) as error:
         kind = f"a function of the list of {len(axes)} indices"
         reason = f"the layout, {kind}, fails: {type(error).__name__}: {error}"
         raise refuse(reason) from error
+    for e in places:
+        strangers = (dims_of(e) - {*refuse.function.dims}) | (free_vars(e) - {*axes})
+        if strangers or loaded(e):
+            raise refuse(
+                f"the layout leads to {print_expr(e)}, which says more than indices and dims"
+            )
+    return places
 
 
 def image_of(

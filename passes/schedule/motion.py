@@ -44,7 +44,7 @@ def _check(
 ) -> None:
     name = name_of(read.buffer)
     depth = parting(read, reader)
-    (parent, mine), (other, theirs) = read.path[depth], reader.path[depth]
+    (parent, mine), (other, theirs) = [(*a.path, (None, 0))[depth] for a in (read, reader)]
     if parent is not other or not isinstance(parent, Seq) or mine > theirs:
         raise refuse(f"it reads '{name}', which changes, and a consumer comes before it")
     fresh = not unfilled([reader], outputs, known)
@@ -133,5 +133,7 @@ def check_no_barrier(refuse: Refusal, path: Sequence[Stmt], other: Sequence[Stmt
 
 
 def parting(a: Access, b: Access) -> int:
-    """Where the paths of two accesses part: the depth of the last statement around both."""
-    return next(k for k, (x, y) in enumerate(zip(a.path, b.path, strict=False)) if x != y)
+    """Where the paths of two accesses part: the depth of the last statement around both, or the
+    end of the shorter one (a loop's extent is asked outside it)."""
+    pairs = enumerate(zip(a.path, b.path, strict=False))
+    return next((k for k, (x, y) in pairs if x != y), min(len(a.path), len(b.path)))

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from passes.ir.arith import prove, substitute
-from passes.ir.expr import Const, Expr, Var
+from passes.ir.expr import Const
 from passes.ir.expr_text import name_of
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
@@ -32,7 +31,7 @@ from passes.ir.loop.nodes import (
 )
 from passes.ir.node import IRError
 from passes.schedule.accesses import Access, accesses, ranges
-from passes.schedule.dependence import inner_loops, reachable, steady
+from passes.schedule.dependence import disjoint, inner_loops, steady
 from passes.schedule.filling import iteration_private
 from passes.schedule.tree import Refusal, loaded, loops_in, path_to_loop, statements, written
 
@@ -213,26 +212,11 @@ class _Conflicts:
 
     def _apart(self, a: Access, b: Access, distance: int) -> bool:
         """Whether `a` and, `distance` iterations later, `b` never touch the same element."""
-        if not all(steady(i, self.stored) for i in (*a.indices, *b.indices)):
-            return False
         var = self.loop.var
-        free = inner_loops(self.loop)
-        names: dict[Var, Expr] = {v: v.replace(ordinal=-2 - v.ordinal) for v in free}
-        names[var] = var + distance
-        needed = reachable([*a.indices, *b.indices, var], self.known)
-        limits: dict[Var, tuple[Expr, Expr]] = {v: self.known[v] for v in needed if v in self.known}
-        for v in free & needed:
-            low, high = self.known[v]
-            renamed = names[v]
-            assert isinstance(renamed, Var)
-            limits[renamed] = substitute(low, names), substitute(high, names)
         low, high = self.known[var]
-        limits[var] = low, high - distance
-        for one, other in zip(a.indices, b.indices, strict=True):
-            step = substitute(other, names) - one
-            if prove(step >= 1, limits) or prove(step <= -1, limits):
-                return True
-        return False
+        known = {**self.known, var: (low, high - distance)}
+        moved = {var: var + distance}
+        return disjoint(a, b, inner_loops(self.loop), known, self.stored, moved)
 
     def _check_private(self, buffer: Buffer) -> None:
         """Each iteration may have the buffer for itself."""

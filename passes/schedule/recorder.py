@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from passes.ir.arith import substitute, upper_bound
 from passes.ir.expr import Const, Expr, Var
 from passes.ir.expr_text import parse_expr
+from passes.ir.loop.multiples import spelled_out
 from passes.ir.loop.nodes import Buffer, Function
 from passes.schedule.arguments import check_arguments
 from passes.schedule.decisions import Decision, Location, Place
@@ -60,7 +61,7 @@ class Recorder:
         decide: Decide | None = None,
         apply: Apply | None = None,
     ) -> None:
-        self.function = function
+        self.function = function = function.replace(body=spelled_out(function.body))
         self.trace = Trace()
         self._decide = decide if decide is not None else seeded(0)
         self._apply = apply if apply is not None else _directly

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from passes.ir.arith import free_vars, linear, prove, simplify
+from passes.ir.arith import free_vars, linear, prove, simplify, substitute
 from passes.ir.arith.terms import Monomial, atoms, terms
-from passes.ir.expr import And, Expr, FloorDiv, FloorMod, Le, Lt, Var
+from passes.ir.expr import And, Const, Expr, FloorDiv, FloorMod, Le, Lt, Var
 from passes.ir.loop.nodes import Block, Buffer, For
 from passes.schedule.accesses import Access, Ranges
 from passes.schedule.dependence import inner_loops, never_meet
@@ -104,6 +104,53 @@ def ends_for_good(condition: Expr, loops: frozenset[Var], known: Ranges) -> bool
         return False
     form = linear(condition.a - condition.b, loops, known)
     return form is not None and all(prove(step >= 0, known) for step in form[0].values())
+
+
+def starts_first(
+    block: Block,
+    leading: Sequence[Expr],
+    loops: Iterable[Var],
+    asked: Sequence[Expr],
+    known: Ranges,
+) -> bool:
+    """Whether of the instances for one element, of which `leading` says which it is, one that
+    starts it runs first: where those `loops` that lead to no other element are 0, and the
+    conditions `asked` of instances leave none out before others."""
+    moving = frozenset(loops)
+    idle = moving.difference(*[free_vars(e) for e in leading])
+    begin = {v: Const(0, v.dtype) for v in idle}
+    back = idle  # the loops that go back to where the element starts
+    for it, e in zip(block.iters, block.bindings, strict=True):
+        if it.kind == "reduce" and not prove(substitute(e, begin).equal(0), known):
+            digit = _digit(e, leading, known)
+            if digit not in moving:
+                return False
+            back |= {digit}
+    for c in asked:
+        gone = free_vars(c) & back
+        holds = gone <= idle and prove(substitute(c, begin), known)
+        if gone and not holds and not ends_for_good(c, gone, known):
+            return False
+    for v in moving:  # the others are where they were
+        last = known[v][1]
+        if (gone := free_vars(last) & back) and not (
+            v in idle and gone <= idle and prove(substitute(last, begin) >= 0, known)
+        ):
+            return False
+    return True
+
+
+def _digit(e: Expr, leading: Sequence[Expr], known: Ranges) -> Var | None:
+    """The loop along whose one part a reduction runs, and elements along the other."""
+    match e:
+        case FloorDiv(Var() as loop, width):
+            other: Expr = FloorMod(loop, width)
+        case FloorMod(Var() as loop, width):
+            other = FloorDiv(loop, width)
+        case _:
+            return None
+    apart = all(one is other for one in leading if loop in free_vars(one))
+    return loop if apart and prove(width >= 1, known) else None
 
 
 def only_bounded(block: Block) -> bool:

@@ -12,8 +12,8 @@ from passes.ir.node import postorder
 from passes.schedule.accesses import iterator_ranges
 from passes.schedule.dependence import differ
 from passes.schedule.layouts import IndexMap, image_of
-from passes.schedule.staging import Staging, block_axes, staged, with_body
-from passes.schedule.tree import Refusal, fresh_ordinal, get_buffer, loaded
+from passes.schedule.staging import Staging, block_axes, check_known, staged, with_body
+from passes.schedule.tree import Refusal, fresh_ordinal, get_buffer
 from passes.schedule.write_back import output_of, written_back
 
 
@@ -88,8 +88,7 @@ def _laid_out(
     axes: list[Var] = [it.var for it in iters]
     extents = [it.extent for it in iters]
     for it in iters:
-        if free_vars(it.extent) or loaded(it.extent):
-            raise refuse(f"the extent of iterator {name_of(it.var)} is not known outside its loops")
+        check_known(refuse, it)
     if layout is None:
         return tuple(axes), tuple(extents)
     image = image_of(refuse, layout, axes, extents)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from passes.ir.arith import free_vars, prove, simplify, substitute, symbolic_max, symbolic_min
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import Const, Expr, FloorDiv, FloorMod, Var, index, maximum, minimum
+from passes.ir.expr import Const, Expr, Var, index, maximum, minimum
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
     AsyncGroup,
@@ -29,16 +29,18 @@ from passes.ir.loop.nodes import (
     Store,
     seq,
 )
-from passes.ir.node import Node, Rule, postorder, rewrite
+from passes.ir.node import Node, Rule, rewrite
 from passes.schedule.accesses import Access, Ranges, accesses, iterator_ranges, ranges
-from passes.schedule.filling import runs_over
-from passes.schedule.footprints import extreme, unfilled
+from passes.schedule.faults import divisors, fault
+from passes.schedule.footprints import extreme
 from passes.schedule.legality import checked, private_to
+from passes.schedule.surplus import trouble_beyond
 from passes.schedule.tree import (
     Refusal,
     check_unviewed,
     fresh_label,
     fresh_ordinal,
+    get_block,
     iters_in,
     loaded,
     replace,
@@ -110,10 +112,18 @@ def block_axes(refuse: Refusal, block: Block, part: Node) -> tuple[Axis, ...]:
             continue
         if it.var.dtype != INDEX:
             raise refuse(f"iterator {spell(it.var)} has type {it.var.dtype}, not index")
-        if free_vars(it.extent) or loaded(it.extent):
-            raise refuse(f"the extent of iterator {spell(it.var)} is not known outside its loops")
+        check_known(refuse, it)
         axes.append(Axis(it.var, it.extent, (e,)))
     return tuple(axes)
+
+
+def check_known(refuse: Refusal, it: BlockIter) -> None:
+    """Raises unless the extent of an iterator can be that of a buffer, or of a loop anywhere."""
+    if free_vars(it.extent) or loaded(it.extent):
+        raise refuse(f"the extent of iterator {spell(it.var)} is not known outside its loops")
+    for divisor in divisors(it.extent, {}):
+        text = print_expr(divisor)
+        raise refuse(f"the divisor {text} of the extent of iterator {spell(it.var)} may be 0")
 
 
 def accesses_below(block: Block) -> list[Access]:
@@ -198,7 +208,7 @@ def _span(
         if e.dtype.lanes > 1:
             return whole
         low, high = symbolic_min(e, inner, known), symbolic_max(e, inner, known)
-        if low is None or high is None:
+        if low is None or high is None or fault(low, known) or fault(high, known):
             return whole
         if loaded(low) or loaded(high) or not free_vars(low) | free_vars(high) <= spoken:
             return whole
@@ -218,34 +228,8 @@ def _span(
 def _trouble(function: Function, wanted: Staging, label: str) -> str | None:
     """What is missing for the new block to compute more than the old one did; None if nothing is,
     or if it computes no more."""
-    known = ranges(function)
-    found = accesses(function.body)
-    mine = [a for a in found if a.block is not None and a.block.label == label]
-    filled = next(a for a in mine if a.is_store)
-    reads = [a for a in found if a.buffer is wanted.buffer and not a.is_store]
-    if any(runs_over(read, filled, known) for read in reads):
-        return None
-    assert filled.block is not None
-    values = dict(zip([axis.var for axis in wanted.axes], filled.block.bindings, strict=True))
-    for node in postorder(wanted.value):
-        divisor = node.b if isinstance(node, FloorDiv | FloorMod) else None
-        if divisor is None or divisor.dtype.is_float:
-            continue
-        if not prove(substitute(divisor, values) >= 1, known):
-            return f"the divisor {print_expr(divisor)} may be 0"
-    for load in (a for a in mine if not a.is_store):
-        name = name_of(load.buffer)
-        if not _inside(load, known):
-            return f"'{name}' may not reach so far"
-        stores = [a for a in found if a.is_store and a.buffer is load.buffer]
-        if load.buffer in function.allocs and unfilled([load], stores, known):
-            return f"'{name}' may not be all computed"
-    return None
-
-
-def _inside(access: Access, known: Ranges) -> bool:
-    """Whether an access is inside its buffer wherever the loops around it run."""
-    return all(
-        prove(i >= 0, known) and prove(i < extent, known)
-        for i, extent in zip(access.indices, access.buffer.shape, strict=True)
-    )
+    block = get_block(function, label, "staging")
+    axes = [axis.var for axis in wanted.axes]
+    limits = {axis.var: (index(0), axis.extent - 1) for axis in wanted.axes}
+    bindings = dict(zip(axes, block.bindings, strict=True))
+    return trouble_beyond(function, label, wanted.value, limits, bindings)

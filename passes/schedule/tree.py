@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -34,7 +34,6 @@ from passes.ir.loop.traverse import views_in
 from passes.ir.node import IRError, Node, Rule, rewrite
 
 N = TypeVar("N", bound=Node)
-_NONE: Mapping[Node, Node] = {}
 
 
 class ScheduleError(IRError):
@@ -373,29 +372,3 @@ def written(root: Node) -> frozenset[Buffer]:
 def loaded(root: Node) -> frozenset[Buffer]:
     """The buffers read below `root`, a reduction's own output included."""
     return _buffers_loaded(root)
-
-
-def renamed(
-    root: Stmt, first: int, suffix: str, buffers: Mapping[Node, Node] = _NONE
-) -> tuple[Stmt, int]:
-    """A copy of `root` with fresh variables from ordinal `first` and suffixed block labels.
-
-    Gives the copy and the next free ordinal. Buffers stay, but for `buffers` and the blocks' own
-    views.
-    """
-    bound: list[Var | Buffer] = []
-    for stmt in statements(root):
-        if isinstance(stmt, For):
-            bound.append(stmt.var)
-        elif isinstance(stmt, Block):
-            bound.extend(it.var for it in stmt.iters)
-            bound.extend(view.buffer for view in stmt.views)
-    names: dict[Node, Node] = {v: v.replace(ordinal=first + k) for k, v in enumerate(bound)}
-    names.update(buffers)
-
-    def rule(node: Node) -> Node | None:
-        if isinstance(node, Block):
-            return node.replace(label=node.label + suffix)
-        return names.get(node)
-
-    return rewrite(root, rule), first + len(bound)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from passes.ir.arith import free_vars, prove, simplify, substitute
-from passes.ir.expr import TRUE, Const, Expr, FloorDiv, FloorMod, Var, both
+from passes.ir.expr import TRUE, Const, Expr, Var, both
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
     Block,
@@ -30,7 +30,13 @@ from passes.ir.node import Node, postorder, rewrite
 from passes.schedule.accesses import Ranges, accesses, ranges
 from passes.schedule.dependence import steady
 from passes.schedule.legality import checked
-from passes.schedule.reductions import conjuncts, driving, ends_for_good, restarting_loop
+from passes.schedule.reductions import (
+    conjuncts,
+    driving,
+    ends_for_good,
+    restarting_loop,
+    starts_first,
+)
 from passes.schedule.tree import (
     Refusal,
     check_unviewed,
@@ -122,12 +128,11 @@ def written_back(
     nest = own_nest(tuple(found))
     loops = loops_in(nest)
     kept = _Kept(refuse, block, output.iters(block), loops, ranges(function))
-    kept.check(function, output)
+    conditions = kept.checked(function, output)
     swapped = _swapped(block, output, Load(cache, place))
     label = fresh_label(function, f"{block.label}_write")
-    copy = kept.copy(
-        label, output, Load(cache, place), max(fresh_ordinal(function), cache.ordinal + 1)
-    )
+    first = max(fresh_ordinal(function), cache.ordinal + 1)
+    copy = kept.copy(label, output, Load(cache, place), conditions, first)
     inner = rewrite(nest[0], lambda n: swapped if n is block else None)
     function = replace(function, nest[0], seq(inner, copy))
     return checked(function.replace(allocs=(*function.allocs, cache)), refuse), label
@@ -227,8 +232,9 @@ class _Kept:
             asked.append(start)
         return asked
 
-    def check(self, function: Function, output: Output) -> None:
-        """The cache is started wherever it is used, and filled wherever it is copied."""
+    def checked(self, function: Function, output: Output) -> list[Expr]:
+        """The `conditions`. The cache is started wherever it is used, and filled wherever it is
+        copied."""
         known = self.known
         self._check_asked_again()
         continues = _continues(self.block, output.buffer)
@@ -243,7 +249,10 @@ class _Kept:
             strangers = free_vars(one.extent) & {other.var for other in self.loops} - copied
             if one.var in copied and strangers:
                 raise self.refuse(f"the extent of loop {spell(one.var)} depends on the reduction")
-        if continues and not self._starts_first():
+        loops = [one.var for one in self.loops]
+        asked = conjuncts(self.block.predicate)
+        kept = self.conditions()
+        if continues and not starts_first(self.block, self.bindings, loops, asked, known):
             raise self.refuse("its sum may not start with its loops")
         init = self.block.init
         if continues if init is None else _loads(init, output.buffer):
@@ -251,6 +260,7 @@ class _Kept:
             again = restarting_loop(self.block, self.loops, stores, known)
             if again is not None:
                 raise self.refuse(f"loop {spell(again.var)} continues the same sums again")
+        return kept
 
     def _check_asked_again(self) -> None:
         """Nothing that says which instances there are changes as they run."""
@@ -268,44 +278,20 @@ class _Kept:
                 text = print_expr(e)
                 raise self.refuse(f"its predicate {text} reads memory that it stores to")
 
-    def _starts_first(self) -> bool:
-        """Whether of the instances for one element one that starts it runs first.
-
-        That is where the loops that are not copied begin, whatever the others are.
-        """
-        copied = {one.var for one in self.copied}
-        begin = {v: Const(0, v.dtype) for v in (one.var for one in self.loops) if v not in copied}
-        return all(
-            prove(substitute(e, begin).equal(0), self.known) or self._is_digit(e)
-            for it, e in zip(self.block.iters, self.block.bindings, strict=True)
-            if it.kind == "reduce"
-        )
-
-    def _is_digit(self, e: Expr) -> bool:
-        """Whether a reduction runs along the one part of a loop, and elements along the other, none
-        left out before others."""
-        match e:
-            case FloorDiv(Var() as loop, width):
-                other: Expr = FloorMod(loop, width)
-            case FloorMod(Var() as loop, width):
-                other = FloorDiv(loop, width)
-            case _:
-                return False
-        asked = [c for c in conjuncts(self.block.predicate) if loop in free_vars(c)]
-        return all(kept is other for kept in self.bindings if loop in free_vars(kept)) and all(
-            ends_for_good(c, frozenset([loop]), self.known) for c in asked
-        )
-
-    def copy(self, label: str, output: Output, source: Load, first: int) -> Stmt:
+    def copy(
+        self, label: str, output: Output, source: Load, conditions: Sequence[Expr], first: int
+    ) -> Stmt:
         """Loops like the block's, as far as they drive the iterators, around a copying block."""
-        fresh = {loop.var: Var(loop.var.name, first + k) for k, loop in enumerate(self.copied)}
+        fresh = {
+            loop.var: loop.var.replace(ordinal=first + k) for k, loop in enumerate(self.copied)
+        }
         first += len(fresh)
-        inner = {it.var: Var(it.var.name, first + k) for k, it in enumerate(self.iters)}
+        inner = {it.var: it.var.replace(ordinal=first + k) for k, it in enumerate(self.iters)}
         iters = tuple([BlockIter(inner[it.var], substitute(it.extent, inner)) for it in self.iters])
         bindings = tuple([substitute(e, fresh) for e in self.bindings])
         place = _at(output.indices, inner)
         store = Store(output.buffer, place, Load(source.buffer, _at(source.indices, inner)))
-        asked = both(*[substitute(c, fresh) for c in self.conditions()])
+        asked = both(*[substitute(c, fresh) for c in conditions])
         body: Stmt = Block(label, iters, bindings, store, None, asked)
         for loop in reversed(self.copied):
             body = For(fresh[loop.var], substitute(loop.extent, fresh), body)

@@ -82,12 +82,10 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
 
         if "recipe" in given:
             raise UsageError("recipe= and workload= are two things to measure: give one of them")
-        right = False
         try:
-            right = run(given)
+            return 0 if run(given) else FAILED
         except BenchError as error:
             leave(f"error: {error}", FAILED)
-        return 0 if right else FAILED
 
 
 def _request(given: Mapping[str, str]) -> Request:

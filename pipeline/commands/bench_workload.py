@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.bench.compare import Record
     from pipeline.recipe.target import TargetLevel
     from pipeline.workloads.load import LoadedWorkload
+    from pipeline.workloads.measure import Limits
+    from pipeline.workloads.schema import Case
 
 VARIABLES = ("workload", "target", "threads", "against", "case", "repeats", "peer_python")
 _REPEATS = 7
@@ -68,12 +70,15 @@ def read_options(given: Mapping[str, str]) -> Options:
 
 
 def run(given: Mapping[str, str]) -> bool:
-    """Builds and measures every case, shows a table, keeps JSON; whether all results were right.
+    """Builds and measures every case, shows a table, keeps JSON; whether all results of ours were
+    right.
 
     Raises UsageError, RecipeError, BenchError, BuildError.
     """
+    from pipeline.bench.machine import facts
     from pipeline.commands.session import ARTIFACTS
     from pipeline.workloads.load import find_workload, load_workload
+    from pipeline.workloads.measure import Limits
     from pipeline.workloads.peers import versions
 
     options = read_options(given)
@@ -81,24 +86,24 @@ def run(given: Mapping[str, str]) -> bool:
     loaded = load_workload(find_workload(options.workload, root), root)
     level = _level(options.target, root)
     peers = versions(options.against, options.peer_python)
-    records = [{"engine": n, "name": "version", "value": v} for n, v in peers.items()]
-    records += _records(loaded, level, options, root / ARTIFACTS)
-    return _shown(loaded.name, records)
+    limits = Limits(_note)
+    records = _records(loaded, level, options, limits, root / ARTIFACTS)
+    machine = [{"engine": "machine", "name": "cpu"} | facts(), *limits.facts()]
+    machine += [{"engine": n, "name": "version", "value": v} for n, v in peers.items()]
+    return _shown(loaded.name, records, machine)
 
 
 def _records(
-    loaded: LoadedWorkload, level: TargetLevel, options: Options, artifacts: Path
+    loaded: LoadedWorkload, level: TargetLevel, options: Options, limits: Limits, artifacts: Path
 ) -> list[Record]:
-    from pipeline.bench.compare import OURS
-    from pipeline.bench.machine import facts
+    from pipeline.bench.engine import BenchError
     from pipeline.commands.session import code_root
     from pipeline.stages.build import PLAIN_ERRORS
     from pipeline.workers.progress import Progress
     from pipeline.workloads.build import open_case
-    from pipeline.workloads.measure import Limits, Measurement
+    from pipeline.workloads.measure import Measurement
     from pipeline.workloads.peers import peers_of
 
-    limits = Limits(_note)
     records: list[Record] = []
     for case in loaded.chosen(options.cases):
         build = open_case(loaded.name, case, level, artifacts, code_root())
@@ -106,19 +111,28 @@ def _records(
         try:
             folder = build.build_all(Progress(StringIO()))
         except PLAIN_ERRORS as error:
-            _note(f"{case.name} is left out: {error}")
-            records.append({"case": case.name, "engine": OURS, "error": str(error)})
+            records.append(_left_out(case, case.name, error))
             continue
         for sizes in case.sizes or ({},):
             peers = peers_of(options.against, options.peer_python)
             one = Measurement(case, sizes, folder, peers, options.repeats, limits, _note)
             _note(one.title)
             with tempfile.TemporaryDirectory() as space:
-                records += one.run(options.threads, Path(space))
-    return [{"engine": "machine", "name": "cpu"} | facts(), *limits.records(), *records]
+                try:
+                    records += one.run(options.threads, Path(space))
+                except (BenchError, MemoryError) as error:
+                    records.append(_left_out(case, one.title, error))
+    return records
 
 
-def _shown(name: str, records: Sequence[Record]) -> bool:
+def _left_out(case: Case, title: str, error: BaseException) -> Record:
+    from pipeline.bench.compare import OURS
+
+    _note(f"{title} is left out: {error}")
+    return {"case": case.name, "engine": OURS, "error": str(error)}
+
+
+def _shown(name: str, records: Sequence[Record], machine: Sequence[Record]) -> bool:
     from pipeline.bench.compare import OURS
     from pipeline.bench.report import write_records
     from pipeline.commands.session import ARTIFACTS
@@ -126,7 +140,8 @@ def _shown(name: str, records: Sequence[Record]) -> bool:
 
     path = ARTIFACTS / "bench" / f"{name}.json"
     write_records(path, records)
-    print(table(name, records))
+    write_records(path.with_suffix(".machine.json"), machine)
+    print(table(name, records, machine))
     print(f"records: {path.as_posix()}")
     return not any(failed(record) for record in records if record["engine"] == OURS)
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 FAILED = 1
 USAGE = 3
@@ -39,7 +40,7 @@ def plain_errors() -> Iterator[None]:
         sys.exit(FAILED)
 
 
-def leave(message: str, code: int) -> None:
+def leave(message: str, code: int) -> NoReturn:
     """Says why and ends the process."""
     sys.stdout.flush()
     if code == INTERRUPTED and sys.stderr.isatty():

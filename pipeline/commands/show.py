@@ -16,7 +16,8 @@ VARIABLES = ("stage", "file", "function", "level")
 
 class Show(Command):  # type: ignore[misc]  # doit has no types
     """Without more the names of a stage's files; with `file` the text of those that match; with
-    `function` a loop function's text, loop nest and trace, or the hot loop of its code."""
+    `function` a loop function's text, its loop nest, what its loops touch, its trace and the hot
+    loop of its code."""
 
     name = "show"
     doc_purpose = "show the files that a stage made, or all about a function"

@@ -1,10 +1,14 @@
-"""All about a loop function: its text, its loop nest, its trace, the hot loop of its code."""
+"""All about a loop function: its text, its loop nest, what its loops touch, its trace, the hot
+loop of its code.
+
+fuse knows no trace yet, and search no code; codegen adds it to what search shows.
+"""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,7 +20,7 @@ _ALIKE = 0.6
 
 
 def show_function(files: StageFiles, pattern: str, level: str | None) -> None:
-    """Prints what the stage knows of the functions that match, for one level or all.
+    """Prints all that is known of the functions that match after this stage, for one level or all.
 
     Raises UsageError if there is no such function or level, BuildError for what is damaged.
     """
@@ -31,34 +35,42 @@ def show_function(files: StageFiles, pattern: str, level: str | None) -> None:
     found = _matching({_function_of(name) for name in loops}, pattern)
     for name in _at_level(loops, level):
         if _function_of(name) in found:
-            for heading, text in _parts(files, name):
-                print(f"# {heading}\n{text}")
+            _print(_parts(files, name))
 
 
 def _parts(files: StageFiles, name: str) -> Iterator[tuple[str, str]]:
     from passes.ir.loop.outline import outline
     from passes.ir.loop.parse import parse_function
+    from passes.schedule.survey import survey
 
     text = files.text(name)
+    function = parse_function(text)
     yield name, text
-    yield "loop nest", outline(parse_function(text))
+    yield "loop nest", outline(function)
+    yield "what an iteration of each loop touches, what the blocks are", survey(function)
     trace = name.replace("loops/", "traces/").removesuffix(".loop") + ".py"
     if trace in files.names:
         yield "trace, of s = Schedule(function)", files.text(trace)
 
 
 def _show_code(files: StageFiles, pattern: str, level: str | None) -> None:
+    scheduled = StageFiles(files.build, "search")
     texts = [name for name in files.names if name.endswith(".ll")]
     facts = {facts["name"]: facts for facts in files.stage.target["levels"]}
     for name in _at_level(texts, level):
-        text = files.text(name)
+        text, its_level = files.text(name), name.removesuffix(".ll")
         kernels = re.findall(r"^define hidden void @kernel\.(\w+)\(", text, re.M)
         for kernel in _matching(set(kernels), pattern):
-            which = f"{name.removesuffix('.ll')}, {kernel}"
-            print(_hot_loop(text, kernel, facts[name.removesuffix(".ll")], which))
+            _print(_parts(scheduled, f"{its_level}/loops/{kernel}.loop"))
+            _print([_hot_loop(text, kernel, facts[its_level], name)])
 
 
-def _hot_loop(library: str, kernel: str, facts: Mapping[str, Any], which: str) -> str:
+def _print(parts: Iterable[tuple[str, str]]) -> None:
+    for heading, text in parts:
+        print(f"# {heading}\n{text}")
+
+
+def _hot_loop(library: str, kernel: str, facts: Mapping[str, Any], file: str) -> tuple[str, str]:
     from passes.codegen.host.emit import kernel_symbol
     from passes.codegen.hot import hot_loop, kernel_assembly
     from passes.codegen.native import Machine
@@ -66,9 +78,9 @@ def _hot_loop(library: str, kernel: str, facts: Mapping[str, Any], which: str) -
     machine = Machine(facts["triple"], facts["cpu"], facts["llvm_features"])
     found = hot_loop(kernel_assembly(library, kernel_symbol(kernel), machine))
     if found is None:
-        return f"# {which}: no loop\n"
+        return f"hot loop in {file}: none, its code has no loop", ""
     counted = f"{found.instructions} instructions, {found.on_vectors} of them on vectors"
-    return "\n".join([f"# {which}: hot loop, {counted}", *found.lines, ""])
+    return f"hot loop in {file}, {counted}", "\n".join([*found.lines, ""])
 
 
 def _function_of(file: str) -> str:
@@ -104,6 +116,9 @@ def _matching(names: set[str], pattern: str) -> list[str]:
 
 
 def _likeness(pattern: str, name: str) -> float:
-    """How near a function's name is to what was typed, with or without the digest that ends it."""
+    """How near a function's name is to what was typed, which may be a part of it, or be meant
+    without the digest that ends it."""
+    if pattern.strip("*") in name:
+        return 1.0
     stem = re.sub(r"_[0-9a-f]{8}$", "", name)
     return max(difflib.SequenceMatcher(None, pattern, text).ratio() for text in (stem, name))

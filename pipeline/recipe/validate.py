@@ -129,6 +129,10 @@ class _Errors:
         parent = self.node(above)
         if isinstance(parent, Map) and key in parent.entries:
             return  # it is there, but was refused; that error was reported
+        if isinstance(parent, Sequence):
+            reason = f"`{'.'.join(above)}` has no item {int(key) + 1}"
+            self.report.add(Phase.STRUCTURE, self.span(above), reason, "add it")
+            return
         where = f" in `{'.'.join(above)}`" if above else ""
         self.report.add(
             Phase.STRUCTURE,
@@ -229,7 +233,8 @@ class _Errors:
         parent = self.node(path[:-1]) if path else None
         if isinstance(parent, Map) and path[-1] in parent.entries:
             return parent.entries[path[-1]].key_span
-        return self.tree.span
+        item = self.node(path) if isinstance(parent, Sequence) else None
+        return self.tree.span if item is None else item.span
 
     def span(self, path: list[str], exact: bool = False) -> Span | None:
         """Where a value stands: a scalar or one-line value itself, else its key."""

@@ -35,3 +35,8 @@ def write_array(path: str, array: npt.NDArray[Any]) -> None:
         array = array.view(np.uint16)
     with open(path, "wb") as file:
         np.save(file, np.asarray(array, order="C"))
+
+
+def widened(bits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The float32 numbers that the bits of bfloat16 stand for."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)

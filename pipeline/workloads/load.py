@@ -108,27 +108,17 @@ def _check_graph(case: Case, tree: Map, at: str, report: Report) -> None:
         graph_of(case.data())
     except CaseError as error:
         path = [*at.split("."), *error.at.split(".")]
-        span = _span(tree, path) if error.known is None else _key_span(tree, path)
+        span = _key_span(tree, path) if error.is_key else _span(tree, path)
         report.add(Phase.MEANING, span, f"case `{case.name}`: {error}", _cure(error))
 
 
 def _cure(error: CaseError) -> str:
-    from passes.ops import OPERATORS
-
-    if error.known is not None:
-        key = error.at.rpartition(".")[2]
-        return name_cure(key, error.known, "attributes") if error.known else "remove it"
-    if "unknown operator" in str(error):
-        name = str(error).split("`")[1]
-        near = suggestion(name, OPERATORS)
-        return f"did you mean `{near}`?" if near else f"operators are {', '.join(OPERATORS)}"
-    if "is not defined here" in str(error):
-        return "declare the dim in the case's `dims`, with its bounds"
-    if "less than 1" in str(error):
-        return "write extents that are at least 1 for all values of the dims"
-    if error.at.startswith("inputs."):
-        return "write a type such as `f32[rows, 64]`"
-    return "make the operator, its attributes and the inputs' types fit each other"
+    if isinstance(error.cure, str):
+        return error.cure
+    if error.is_key:
+        return name_cure(error.at.rpartition(".")[2], error.cure, "attributes")
+    near = suggestion(str(error).split("`")[1], error.cure)
+    return f"did you mean `{near}`?" if near else f"operators are {', '.join(error.cure)}"
 
 
 def _key_span(tree: Map, path: list[str]) -> Span:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from pipeline.workloads.work import Work, work_of
 
 _TURN = 0.05  # seconds that a turn takes at least: many calls of what is quick
 _MOST = 20_000  # calls in a turn
+_LEAST = 1e-30  # stands for a tolerance of nothing where errors are compared
+_TOLD = 200  # characters of a refusal that are worth showing
 _RATES = {"f32": "f32_rate", "int8": "int8_rate", "bf16": "bf16_rate"}
 
 
@@ -47,19 +50,19 @@ class Limits:
     note: Callable[[str], None]
     _known: dict[tuple[str, int, int], float | None] = field(default_factory=dict)
 
-    def seconds(self, work: Work, threads: int) -> tuple[float, str] | None:
-        """The least time for some work, and which limit it is; None if no limit is known."""
+    def seconds(self, work: Work, threads: int) -> tuple[float, str]:
+        """The least time for some work, and which limit it is: memory, or arithmetic where the
+        machine has instructions for it."""
         size = 1 << max(15, math.ceil(math.log2(work.bytes_moved)))
-        times = []
+        read = self._rate("read_rate", threads, size)
+        assert read is not None
+        times = [(work.bytes_moved / read, "memory")]
         rate = self._rate(_RATES[work.unit], threads)
         if rate is not None:
             times.append((work.operations / rate, "compute"))
-        rate = self._rate("read_rate", threads, size)
-        if rate is not None:
-            times.append((work.bytes_moved / rate, "memory"))
-        return max(times) if times else None
+        return max(times)
 
-    def records(self) -> list[Record]:
+    def facts(self) -> list[Record]:
         """The rates measured so far."""
         return [
             {"engine": "machine", "name": name, "threads": threads, "value": _figure(rate / 1e9)}
@@ -103,7 +106,8 @@ class Measurement:
     def run(self, thread_counts: Sequence[int], space: Path) -> list[Record]:
         """A record an engine and thread count; `space` is a folder for arrays.
 
-        Raises BenchError where our own package cannot run; peers that cannot are left out.
+        Raises BenchError where our own package cannot run; a peer that cannot is left out, which
+        is told.
         """
         case = self.case.data()
         arrays, paths = inputs_of(case, self.sizes), {}
@@ -113,10 +117,11 @@ class Measurement:
         wanted = expected(case, self.sizes)
         work = work_of(case, self.sizes, arrays)
         records: list[Record] = []
+        peers = self._able()
         for threads in thread_counts:
             given = {"threads": threads, "inputs": paths, "sizes": dict(self.sizes)}
             with ExitStack() as stack:
-                timed = self._timed(self._loaded(given, stack), wanted, space)
+                timed = self._timed(self._loaded(given, peers, stack), wanted, space)
             limit = self.limits.seconds(work, threads)
             for name in dict.fromkeys(one.engine for one in timed):
                 mine = [one for one in timed if one.engine == name]
@@ -124,19 +129,25 @@ class Measurement:
                 records.append(self._record(best, threads, work, limit))
         return records
 
-    def _loaded(self, given: Mapping[str, Any], stack: ExitStack) -> list[tuple[Engine, str]]:
-        """The engines that can run the case, loaded, with their settings, ours first."""
+    def _loaded(
+        self, given: Mapping[str, Any], peers: list[Peer], stack: ExitStack
+    ) -> list[tuple[Engine, str]]:
+        """The engines that can run the case, loaded, with their settings, ours first; the others
+        are taken off the peers."""
         own = stack.enter_context(Engine(OURS, "pipeline.workloads.ours"))
         found = [(own, own.ask("load", folder=str(self.folder), **given)["setting"])]
-        for peer in self._able():
+        for peer in tuple(peers):
             engine = stack.enter_context(peer.start())
+            setting = None  # what it stays where it is another setting by another name
             try:
-                facts = engine.ask("load", case=self.case.data(), **given, **peer.options)
+                loaded = engine.ask("load", case=self.case.data(), **given, **peer.options)
+                setting = loaded["setting"]
             except BenchError as error:
-                self.note(f"{self.title}: {error}")
-                continue
-            if facts["setting"] is not None:  # else another setting by another name
-                found.append((engine, facts["setting"]))
+                self.note(f"{self.title}: {textwrap.shorten(str(error), _TOLD)}")
+            if setting is None:
+                peers.remove(peer)
+            else:
+                found.append((engine, setting))
         return found
 
     def _timed(
@@ -165,11 +176,9 @@ class Measurement:
             for (engine, setting), values in zip(engines, times, strict=True)
         ]
 
-    def _record(
-        self, timed: _Timed, threads: int, work: Work, limit: tuple[float, str] | None
-    ) -> Record:
-        seconds = timed.seconds
-        record: Record = {
+    def _record(self, timed: _Timed, threads: int, work: Work, limit: tuple[float, str]) -> Record:
+        seconds, (error, tolerated) = timed.seconds, timed.error
+        return {
             "case": self.case.name,
             "sizes": dict(self.sizes),
             "engine": timed.engine,
@@ -180,19 +189,18 @@ class Measurement:
             "ms_max": _figure(seconds.high * 1e3),
             "repeats": seconds.repeats,
             "gflops": _figure(work.operations / seconds.median / 1e9),
+            "fraction_of_peak": _figure(limit[0] / seconds.median),
+            "limit": limit[1],
+            "max_error": error,
+            "tolerance": tolerated,
         }
-        if limit is not None:
-            record["fraction_of_peak"] = _figure(limit[0] / seconds.median)
-            record["limit"] = limit[1]
-        record["max_error"], record["tolerance"] = timed.error
-        return record
 
-    def _able(self) -> Sequence[Peer]:
+    def _able(self) -> list[Peer]:
         """The peers, none where a weight has a format that is ours alone to read."""
         packed = [text for text in self.case.inputs.values() if text.startswith("Q")]
         if packed and self.peers:
             self.note(f"{self.title}: no peer reads {packed[0]}")
-        return () if packed else self.peers
+        return [] if packed else list(self.peers)
 
     @property
     def title(self) -> str:
@@ -213,12 +221,15 @@ def _calls(engine: Engine) -> int:
 def _error(
     engine: Engine, case: Mapping[str, Any], wanted: Mapping[str, npt.NDArray[Any]], space: Path
 ) -> tuple[float, float]:
-    """The largest error of an engine's results, and the largest that rounding explains."""
+    """The largest error of an engine's results, and the largest that rounding explains; of several
+    results those of the one that is furthest off."""
     paths = [str(space / f"result{number}.npy") for number in range(len(wanted))]
-    engine.ask("results", paths=paths)
-    pairs = [(np.load(path), array) for path, array in zip(paths, wanted.values(), strict=True)]
-    error = max(max_error(found, array) for found, array in pairs)
-    return _figure(error), max(tolerance(case, array) for _, array in pairs)
+    types = engine.ask("results", paths=paths)
+    pairs = [
+        (_figure(max_error(np.load(path), array)), tolerance(case, array, type_))
+        for path, array, type_ in zip(paths, wanted.values(), types, strict=True)
+    ]
+    return max(pairs, key=lambda pair: pair[0] / max(pair[1], _LEAST))
 
 
 def _figure(value: float) -> float:

@@ -11,7 +11,7 @@ from pipeline.bench.channel import serve
 from pipeline.runtime import Package
 from pipeline.runtime.errors import CallError, PackageError
 from pipeline.runtime.manifest import DTYPES
-from pipeline.workloads.arrays import aligned, read_array, write_array
+from pipeline.workloads.arrays import aligned, read_array, widened, write_array
 
 
 class Ours:
@@ -28,13 +28,11 @@ class Ours:
         if not handle:
             raise PackageError(f"{folder}: not enough memory for {threads} threads")
         given = [read_array(inputs[tensor.name]) for tensor in self.entry.inputs]
-        self.outputs = {
-            tensor.name: aligned(
-                tuple(axis.evaluate(sizes) for axis in tensor.shape), DTYPES[tensor.dtype]
-            )
+        self.outputs = [
+            aligned(tuple(axis.evaluate(sizes) for axis in tensor.shape), DTYPES[tensor.dtype])
             for tensor in self.entry.outputs
-        }
-        self.arrays = [*given, *self.outputs.values()]
+        ]
+        self.arrays = [*given, *self.outputs]
         values = [sizes[name] for name in self.entry.dims]
         dims = (ctypes.c_int64 * len(values))(*values)
         pointers = [array.ctypes.data for array in self.arrays]
@@ -54,10 +52,11 @@ class Ours:
         return seconds
 
     def results(self, paths: Sequence[str]) -> list[str]:
-        """Writes the results of the last run into files; gives their names."""
-        for path, array in zip(paths, self.outputs.values(), strict=False):
-            write_array(path, array)
-        return list(self.outputs)
+        """Writes the results of the last run into files; gives their element types."""
+        types = [tensor.dtype for tensor in self.entry.outputs]
+        for path, array, type_ in zip(paths, self.outputs, types, strict=True):
+            write_array(path, widened(array) if type_ == "bf16" else array)
+        return types
 
 
 def main() -> None:

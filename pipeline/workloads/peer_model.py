@@ -16,7 +16,8 @@ Array = npt.NDArray[Any]
 _OPSET = 21
 _PLAIN = {
     "relu": "Relu", "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max",
-    "min": "Min", "exp": "Exp", "sqrt": "Sqrt", "tanh": "Tanh", "sigmoid": "Sigmoid",
+    "min": "Min", "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "sin": "Sin",
+    "cos": "Cos", "tanh": "Tanh", "sigmoid": "Sigmoid", "gather": "Gather",
 }  # fmt: skip
 _WINDOWS = {"conv": "Conv", "conv_transposed": "ConvTranspose", "max_pool": "MaxPool",
             "avg_pool": "AveragePool"}  # fmt: skip
@@ -109,6 +110,12 @@ class _Builder:
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
         return output
 
+    def widened(self, name: str) -> str:
+        """An input of 16 bits in 32: a product has one element type."""
+        if name not in self.arrays or dtype_of(self.case, name) != "f16":
+            return name
+        return self.node("Cast", [name], f"{name} in float", to=self.onnx.TensorProto.FLOAT)
+
     def step(self, step: Step) -> None:
         inputs, attributes, rank = list(step.inputs), step.attributes, 0
         if step.slides:
@@ -118,7 +125,8 @@ class _Builder:
         elif step.operator == "contract":
             self.contract(step)
         elif step.operator == "matmul":
-            self.node("Gemm", inputs, step.output, transB=1)
+            widened = [self.widened(name) for name in inputs]
+            self.node("Gemm", widened, step.output, transB=1)
         elif step.operator == "softmax":
             self.node("Softmax", inputs, step.output, axis=-1)
         elif step.operator == "layer_norm":

@@ -6,6 +6,7 @@ It runs under an interpreter that has numpy and torch, and need not have anythin
 from __future__ import annotations
 
 import importlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,6 +17,11 @@ from pipeline.workloads.arrays import read_array, write_array
 from pipeline.workloads.peer_steps import Step, dtype_of, matrix_form, steps_of
 
 Run = Callable[..., Any]
+# What torch calls as this project does.
+_SAME = ("relu", "add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "rsqrt", "sin", "cos",
+         "tanh", "sigmoid")  # fmt: skip
+_NARROW = {"float16": "f16", "bfloat16": "bf16"}  # the last is the least precise
+_BLOCK = 32  # numbers that `quantise_blocks` gives one scale
 
 
 class Torch:
@@ -44,7 +50,7 @@ class Torch:
         self.torch.set_num_interop_threads(1)
         self.torch.set_grad_enabled(False)
         steps = steps_of(case)
-        slides = any(step.slides for step in steps)
+        slides = any(step.slides or step.operator == "capsule_conv" for step in steps)
         if channels_last and not slides:
             return {"setting": None}
         self.values: dict[str, Any] = {}
@@ -66,12 +72,18 @@ class Torch:
             self._once()
         return time.perf_counter() - start
 
-    def results(self, paths: Sequence[str]) -> None:
-        """Writes the results of a run into files."""
+    def results(self, paths: Sequence[str]) -> list[str]:
+        """Writes the results of a run into files; gives the least precise element type on the way
+        to each."""
         result = self._once()
-        for path, tensor in zip(paths, (result,), strict=True):
+        found = result if isinstance(result, tuple) else (result,)
+        for path, tensor in zip(paths, found, strict=True):
             wide = tensor.float() if tensor.is_floating_point() else tensor
             write_array(path, wide.contiguous().numpy())
+        made = [self.values[output] for _, _, output in self.calls]
+        types = {str(tensor.dtype) for tensor in made if not isinstance(tensor, tuple)}
+        narrow = [name for kind, name in _NARROW.items() if f"torch.{kind}" in types]
+        return [narrow[-1] if narrow else "f32"] * len(paths)
 
     def _once(self) -> Any:
         values = self.values
@@ -87,14 +99,24 @@ class Torch:
             return self._contract(step)
         if step.operator == "attention":
             return self._attention(step)
+        if step.operator == "capsule_conv":
+            return self._capsules(step)
         torch, attributes = self.torch, step.attributes
+        if step.operator in _SAME:
+            return getattr(torch, step.operator)  # type: ignore[no-any-return]
+        if step.operator == "matmul" and step.inputs[0] in self.values:
+            # A product has one element type; weights are widened beforehand.
+            x, w = step.inputs
+            self.values[w] = self.values[w].to(self.values[x].dtype)
         table: dict[str, Run] = {
             "matmul": self.functional.linear,
-            "relu": torch.relu,
+            "gather": lambda table, ids: self.functional.embedding(
+                ids, table[: attributes.get("rows") or len(table)]
+            ),
+            "scatter_add": lambda x, ids, y: torch.index_add(x, 0, ids, y),
+            "quantise_blocks": lambda x: self._quantised(x, attributes.get("sums", _BLOCK)),
             "softmax": lambda x: torch.softmax(x, -1),
-            "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
             "max": torch.maximum, "min": torch.minimum,
-            "exp": torch.exp, "sqrt": torch.sqrt, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
             "rms_norm": lambda x, w: self.functional.rms_norm(
                 x, w.shape, w, attributes["eps"]
             ),
@@ -104,6 +126,10 @@ class Torch:
             "reduce_sum": lambda x: torch.sum(
                 x, attributes["axis"], keepdim=attributes.get("keep", False)
             ),
+            "reduce_max": lambda x: torch.amax(
+                x, attributes["axis"], keepdim=attributes.get("keep", False)
+            ),
+            "concat": lambda *parts: torch.cat(parts, attributes.get("axis", 0)),
             "l2_norm": lambda x: torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim))),
             "argmax": lambda x: torch.argmax(x, attributes["axis"]),
             "transpose": lambda x: x.permute(attributes["axes"]).contiguous(),
@@ -147,6 +173,31 @@ class Torch:
 
         return run
 
+    def _quantised(self, x: Any, step: int) -> Any:
+        """Codes of 8 bits, the scale of each block, and their products summed `step` at a time."""
+        blocks = x.unflatten(1, (-1, _BLOCK))
+        scale = blocks.abs().amax(2, keepdim=True) / 127
+        codes = (blocks / scale.clamp_min(1e-30)).round()
+        sums = (codes * scale).flatten(1).unflatten(1, (-1, step)).sum(2)
+        return codes.flatten(1).to(self.torch.int8), scale.squeeze(2), sums
+
+    def _capsules(self, step: Step) -> Run:
+        """A convolution of images, one a row of each matrix, with a channel a place in the row."""
+        x, w = (self.values[name] for name in step.inputs)
+        (batch, _, _, rows, *_), (*_, columns, _, channels) = x.shape, w.shape
+        image = x.permute(0, 3, 4, 5, 1, 2).flatten(2, 3).flatten(0, 1)
+        window = w.permute(3, 5, 2, 4, 0, 1).flatten(2, 3).flatten(0, 1)
+        for name, tensor in zip(step.inputs, (image, window), strict=True):
+            self.values[name] = self._placed(tensor, 2)
+        call = self._window_call(step, 2)
+
+        def run(image: Any, window: Any) -> Any:
+            y = call(image, window)
+            y = y.unflatten(0, (batch, rows)).unflatten(2, (columns, channels))
+            return y.permute(0, 4, 5, 1, 2, 3)
+
+        return run
+
     def _sliding(self, step: Step) -> Run:
         """A convolution or pooling: torch's own shapes have the channels first."""
         count = self.values[step.inputs[0]].ndim - 2
@@ -157,13 +208,10 @@ class Torch:
         self.values[name] = x if step.channels_first else x.permute(back)
         for weight in step.inputs[1:]:
             self.values[weight] = self._placed(self._weights(step, weight, count), count)
-        call, margins = self._window_call(step, count), step.margins(count)
-        uneven = [pad for pair in reversed(margins) for pad in pair]
+        call = self._window_call(step, count)
 
         def run(x: Any, *weights: Any) -> Any:
             x = x if step.channels_first else x.permute(first)
-            if any(before != after for before, after in margins):
-                x = self.functional.pad(x, uneven)
             y = call(x, *weights)
             return y if step.channels_first else y.permute(back)
 
@@ -185,12 +233,20 @@ class Torch:
         return tensor.permute(*order, *taps)
 
     def _window_call(self, step: Step, count: int) -> Run:
-        f, stride = self.functional, step.numbers("stride", count, 1)
+        """torch's function for a step, which has a padding of its own where margins are uneven."""
         margins = step.margins(count)
-        even = all(before == after for before, after in margins)
-        padding = [before if even else 0 for before, _ in margins]
-        kind = f"{count}d"
-        if step.operator == "conv":
+        if all(before == after for before, after in margins):
+            return self._even_call(step, count, [before for before, _ in margins])
+        if step.operator == "conv_transposed":
+            raise RuntimeError("torch cuts the margins of a transposed convolution evenly")
+        call = self._even_call(step, count, [0] * count)
+        pads = [pad for pair in reversed(margins) for pad in pair]
+        fill = -math.inf if step.operator == "max_pool" else 0.0
+        return lambda x, *weights: call(self.functional.pad(x, pads, value=fill), *weights)
+
+    def _even_call(self, step: Step, count: int, padding: list[int]) -> Run:
+        f, stride, kind = self.functional, step.numbers("stride", count, 1), f"{count}d"
+        if step.operator in ("conv", "capsule_conv"):
             return partial(
                 getattr(f, f"conv{kind}"),
                 stride=stride,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,8 +15,8 @@ NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 Name = Annotated[str, Field(pattern=NAME)]
 Names = Annotated[tuple[Name, ...], Field(strict=False)]
 Span = Annotated[tuple[int, int], Field(strict=False)]
-Whole = int | float | bool | str
-Attribute = Whole | Annotated[list[Whole | list[Whole]], Field(strict=False)]
+Plain = int | float | bool | str
+Attribute = Plain | Annotated[list[Plain | list[Plain]], Field(strict=False)]
 
 
 class DimBounds(Bounds):
@@ -73,6 +74,21 @@ class Case(Section):
                 if name not in self.inputs:
                     cure = name_cure(name, self.inputs, "inputs")
                     raise wrong(f"`{shown(name)}` is no input of the case", cure, place)
+        return self
+
+    @model_validator(mode="after")
+    def _inputs_are_inputs(self) -> Self:
+        for name in self.inputs:
+            reason = None
+            if name in self.dims:
+                reason = f"`{name}` is a dim as well"
+            elif re.fullmatch(r"out\d*", name):
+                reason = f"`{name}` is what results are called"
+            if reason is not None:
+                raise wrong(reason, "give the input another name", f"inputs.{name}")
+        if set(self.constant) == set(self.inputs):
+            reason = "every input is constant, so there is nothing to compute"
+            raise wrong(reason, "take one out", "constant")
         return self
 
     @model_validator(mode="after")

@@ -13,9 +13,10 @@ def failed(record: Record) -> bool:
     return "error" in record or bool(record["max_error"] > record["tolerance"])
 
 
-def table(name: str, records: Sequence[Record]) -> str:
+def table(name: str, records: Sequence[Record], machine: Sequence[Record]) -> str:
     """A line a case, size and thread count: our time and rate, how near they come to what the
-    machine can do, our largest error, each peer's time over ours."""
+    machine can do, our largest error, each peer's time over ours. `machine`: the CPU, its rates
+    and the peers' versions."""
     measured = [record for record in records if "ms" in record]
     peers = list(dict.fromkeys(r["engine"] for r in measured if r["engine"] != OURS))
     rows = [["", "threads", "ms", "Gop/s", "of limit", "error", *[f"{p} ms" for p in peers]]]
@@ -32,7 +33,7 @@ def table(name: str, records: Sequence[Record]) -> str:
         for row in rows
     ]
     broken = [f"{r['case']}: {r['error']}" for r in records if "error" in r]
-    return "\n".join([_title(name, records), *lines, *broken, *_notes(records)])
+    return "\n".join([_title(name, records, machine), *lines, *broken, *_notes(machine)])
 
 
 def _key(record: Record) -> tuple[Any, ...]:
@@ -41,8 +42,7 @@ def _key(record: Record) -> tuple[Any, ...]:
 
 def _own(record: Record) -> list[str]:
     sizes = " ".join(f"{name}={value}" for name, value in record["sizes"].items())
-    limit = record.get("fraction_of_peak")
-    share = "" if limit is None else f"{limit:.0%} {record['limit']}"
+    share = f"{record['fraction_of_peak']:.0%} {record['limit']}"
     error = f"{record['max_error']:.1e}" + (" WRONG" if failed(record) else "")
     name = f"{record['case']} {sizes}".rstrip()
     return [name, str(record["threads"]), _ms(record), f"{record['gflops']:.1f}", share, error]
@@ -61,18 +61,18 @@ def _ms(record: Record) -> str:
     return f"{record['ms']:.4g}"
 
 
-def _title(name: str, records: Sequence[Record]) -> str:
-    cpu = next(record for record in records if record.get("name") == "cpu")
+def _title(name: str, records: Sequence[Record], machine: Sequence[Record]) -> str:
+    cpu = next(fact for fact in machine if fact["name"] == "cpu")
     levels = [r["setting"] for r in records if r["engine"] == OURS and "setting" in r]
     level = f" ({levels[0]})" if levels else ""
     repeats = max((record.get("repeats", 1) for record in records), default=1)
     return f"{name}{level} on {cpu['value']}, {cpu['cpus']} CPUs; medians of {repeats} in turns"
 
 
-def _notes(records: Sequence[Record]) -> list[str]:
+def _notes(machine: Sequence[Record]) -> list[str]:
     """The rates that limits come from, of reading only the one of the most bytes, and the peers'
     versions."""
-    rates = [r for r in records if r["engine"] == "machine" and r["name"] != "cpu"]
+    rates = [fact for fact in machine if fact["name"].endswith("_rate")]
     most = max((r.get("bytes", 0) for r in rates), default=0)
     limits = [
         f"{record['name'].removesuffix('_rate')} {record['value']:.1f} {record['unit']}"
@@ -80,7 +80,7 @@ def _notes(records: Sequence[Record]) -> list[str]:
         for record in rates
         if record.get("bytes", most) == most
     ]
-    peers = [f"{r['engine']} {r['value']}" for r in records if r.get("name") == "version"]
+    peers = [f"{fact['engine']} {fact['value']}" for fact in machine if fact["name"] == "version"]
     lines = [f"limits measured: {', '.join(limits)}"] if limits else []
     return [*lines, f"peers: {', '.join(peers)}"] if peers else lines
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pipeline.commands.bench_workload import run
+from pipeline.runtime import cpu
 from pipeline.workloads import peers
-from pipeline.workloads.measure import Peer
+from pipeline.workloads.measure import Measurement, Peer
 from tests.toys.project import REPO
 
 FILE = """\
@@ -36,6 +37,7 @@ cases:
     constant: [w]
     compute: int8
 """
+WHAT = {"case", "engine", "threads", "ms", "gflops", "fraction_of_peak", "max_error"}
 STUB = "tests.unit.workloads.stub_peer"
 
 
@@ -54,18 +56,40 @@ def stubs(monkeypatch: pytest.MonkeyPatch, *settings: dict[str, Any]) -> None:
     monkeypatch.setattr(peers, "peers_of", lambda names, python: made)
 
 
+def test_a_case_that_fails_leaves_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_one = Measurement.run
+
+    def failing(self: Measurement, *args: Any) -> Any:
+        if self.case.name == "product":
+            raise MemoryError("Unable to allocate 4 TiB")
+        return run_one(self, *args)
+
+    monkeypatch.setattr(Measurement, "run", failing)
+    given = {"workload": "mine.yaml", "threads": "1", "repeats": "1", "target": "x86-64-v3"}
+    assert not run(given)
+    records = json.loads((folder / "artifacts/bench/mine.json").read_text())
+    assert [(r["case"], "ms" in r) for r in records] == [("product", False), ("packed", True)]
+    said = capsys.readouterr()
+    assert "product: Unable to allocate 4 TiB\n" in said.out
+    assert "bench: product rows=5 is left out: Unable to allocate 4 TiB\n" in said.err
+
+
 def measured(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     records = json.loads((folder / "artifacts/bench/mine.json").read_text())
-    return {(r["case"], r["engine"]): r for r in records if "ms" in r}
+    assert all(r.keys() >= WHAT for r in records)
+    return {(r["case"], r["engine"]): r for r in records}
 
 
 def test_a_file_of_ones_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(cpu, "usable_cpus", lambda: 2)
     # Of two settings the better counts; a third is the second by another name.
     stubs(monkeypatch, {"delay": 0.02}, {"delay": 0.004}, {"delay": -1.0}, {"refuses": True})
     right = run(
-        {"workload": "mine.yaml", "threads": "1", "repeats": "2", "against": "torch",
+        {"workload": "mine.yaml", "threads": "1,2", "repeats": "2", "against": "torch",
          "target": "x86-64-v3"}
     )  # fmt: skip
     assert right
@@ -79,7 +103,9 @@ def test_a_file_of_ones_own(
     assert 0 < ours["fraction_of_peak"] < 1.5 and ours["limit"] in ("compute", "memory")
     assert found["packed", "ours"]["tolerance"] == 0.03
     said = capsys.readouterr()
-    assert "bench: product rows=5: torch: load: RuntimeError: knows no products\n" in said.err
+    # Whoever refuses is asked, and told of, once.
+    refusal = "bench: product rows=5: torch: load: RuntimeError: knows no products\n"
+    assert said.err.count(refusal) == 1
     assert "bench: packed: no peer reads Q4_1[48, 64]\n" in said.err
     title, head, line, *_ = said.out.splitlines()
     assert title.startswith("mine (x86-64-v3) on ") and line.startswith("product rows=5 ")
@@ -91,3 +117,10 @@ def test_a_file_of_ones_own(
     assert run(wanted | {"against": "torch", "target": "x86-64-v3"})
     assert "WRONG" in capsys.readouterr().out
     assert measured(folder)["product", "torch"]["max_error"] > 0.01
+    # What it only rounds to a narrow type is no error.
+    stubs(monkeypatch, {"rounds": True})
+    assert run(wanted | {"against": "torch", "target": "x86-64-v3"})
+    assert "WRONG" not in capsys.readouterr().out
+    assert measured(folder)["product", "torch"]["max_error"] > 1e-3
+    machine = json.loads((folder / "artifacts/bench/mine.machine.json").read_text())
+    assert {"engine": "torch", "name": "version", "value": "0"} in machine

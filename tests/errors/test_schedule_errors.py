@@ -1,4 +1,4 @@
-"""Every reason for which a schedule primitive refuses: its whole text, and the program left as is.
+"""Reasons for which schedule primitives refuse: the whole text, and the program left as it is.
 
 Each case is a program, a step that would change its meaning (or makes no sense), the place and
 the reason that the error names, and the line it marks.
@@ -15,7 +15,7 @@ from passes.schedule.replay import replay
 from passes.schedule.trace import Trace
 from passes.schedule.tree import ScheduleError
 from tests.unit.schedule.steps import Case, Steps, program, refusals
-from tests.unit.schedule.texts import HALVES, SUM, TWO
+from tests.unit.schedule.texts import DEEPER, FILL, HALVES, STAGED, SUM, TRIANGLE, TWO, where
 
 COPY = """
 for i in range(n):
@@ -23,35 +23,7 @@ for i in range(n):
         v = spatial(n, i)
         y[v] = x[v]
 """
-SQUARE = """
-for i in range(n):
-    for j in range(8):
-        with block("fill"):
-            v = spatial(n, i)
-            w = spatial(8, j)
-            a[v, w] = x[v]
-"""
-NEXT = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[min(w + 1, n - 1)]
-"""
-TRIANGLE = """
-for i in range(n):
-    for k in range(i + 1):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(n, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]
-"""
+NEXT = TWO.replace("t[w]", "t[min(w + 1, n - 1)]")
 STATE = """
 t = alloc(f32[n])
 for i in range(n):
@@ -96,17 +68,7 @@ for i in range(n):
         v = ordered(n, i)
         x[v] = x[max(v - 1, 0)] + f32(1.0)
 """
-PRIVATE = """
-t = alloc(f32[n], scope="local")
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[w]
-"""
+PRIVATE = TWO.replace("alloc(f32[n])", 'alloc(f32[n], scope="local")')
 CARRIED = """
 t = alloc(f32[1], scope="local")
 for i in range(n):
@@ -121,33 +83,7 @@ for j in range(n):
         u = spatial(n, j)
         a[u, 0] = x[u]
 """
-PREDICATED = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            where(k <= i)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]*x[v]
-"""
-STAGED = """
-t = alloc(f32[n, 8])
-for i in range(n):
-    for k in range(8):
-        with block("fill"):
-            v = spatial(n, i)
-            u = spatial(8, k)
-            t[v, u] = x[v]
-    for l in range(8):
-        with block("sum"):
-            w = spatial(n, i)
-            p = reduce(8, l)
-            with init():
-                y[w] = f32(0.0)
-            y[w] = y[w] + t[w, p]*a[w, p]
-"""
+PREDICATED = where(SUM.replace("a[v, u]", "a[v, u]*x[v]"), "k <= i")
 USED_EARLY = """
 for i in range(n):
     with block("before"):
@@ -188,18 +124,6 @@ for l in range(n):
         t[u] = x[u]
 """
 )
-BACKWARDS = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
-for z in range(1):
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            y[w] = t[n - 1 - w]
-"""
 CONTINUED = """
 for r in range(2):
     for k in range(8):
@@ -256,7 +180,7 @@ CASES: dict[str, Case] = {
         "parallel of loop i4", "thread-private buffer 't3' is used outside the loop too",
         "for i4 in range(n):"),
     "parallel in lanes": (
-        program(SQUARE), lambda t: (t.s.vectorize(t.j), t.s.unroll(t.j), t.s.split(t.j, 2),
+        program(FILL), lambda t: (t.s.vectorize(t.j), t.s.unroll(t.j), t.s.split(t.j, 2),
                                     t.s.vectorize(t.s.loops("fill")[-1]),
                                     t.s.parallel(t.s.loops("fill")[-1]),
                                     t.s.vectorize(t.s.loops("fill")[-2])),
@@ -328,7 +252,8 @@ CASES: dict[str, Case] = {
     "compute_at writers": (program(TWO_WRITERS), lambda t: t.s.compute_at("one", t.j),
         "compute_at of block 'one' at loop j6", "its output has other writers",
         "for j6 in range(n):"),
-    "compute_at backwards": (program(BACKWARDS), lambda t: t.s.compute_at("one", t.z),
+    "compute_at backwards": (program(DEEPER.replace("t[w]", "t[n - 1 - w]")),
+        lambda t: t.s.compute_at("one", t.z),
         "compute_at of block 'one' at loop z6", "index n - 1 - j7 runs backwards in a loop inside",
         "for z6 in range(1):"),
     "compute_at race": (program(NEXT), lambda t: (t.s.parallel(t.j), t.s.compute_at("one", t.j)),

@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 
 from passes.ir.expr import index
-from passes.ir.loop.canonical import canonical
-from passes.ir.loop.parse import parse_function
-from passes.ir.loop.text import print_function
 from passes.ir.node import IRError
 from passes.schedule.instruction import Instruction
 from passes.schedule.replay import replay
@@ -136,23 +133,6 @@ def test_calls_with_too_few_arguments() -> None:
         "replay of step 1, s.blockize(), in 'matmul': blockize of its arguments in 'matmul':"
         " missing a required argument: 'loop'"
     )
-
-
-def test_a_point_is_a_number_or_an_expression() -> None:
-    one, other = Schedule(matmul(rows=8)), Schedule(matmul(rows=8))
-    for s, point in ((one, 4), (other, index(4))):
-        s.loop_partition([s.loops("dot")[0], s.loops("out")[0]], point)
-    assert one.function is other.function
-    assert replay(matmul(rows=8), Trace.from_json(one.trace.as_json(), one.function)).trace == (
-        one.trace
-    )
-
-
-@pytest.mark.parametrize("value", [3, -1, True, 0.5, "text"])
-def test_notes_are_read_back(value: int | float | str) -> None:
-    s = Schedule(matmul())
-    s.annotate("dot", "a", value)
-    assert parse_function(print_function(s.function)) is canonical(s.function)
 
 
 def test_an_index_is_an_integer() -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 
 from tests.unit.schedule.steps import Case, program, refusals
-from tests.unit.schedule.texts import COUNTED, HALVES, IDS, SUM, TWO
+from tests.unit.schedule.texts import (
+    BACKWARDS,
+    COUNTED,
+    FILL,
+    HALVES,
+    IDS,
+    SUM,
+    TWO,
+    of_rows,
+    where,
+)
 
 PARTLY = """
 t = alloc(f32[n])
@@ -46,16 +56,6 @@ for i in range(n):
         v = spatial(n, i)
         x[v] = x[v] + f32(1.0)
 """
-CAUSAL = """
-for i in range(n):
-    for k in range(i + 1):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(v + 1, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]*a[v, 0]
-"""
 PAIR = """
 for i in range(n):
     with block("both"):
@@ -82,16 +82,6 @@ for i in range(n):
         v = spatial(n, i)
         if v < 3:
             y[v] = x[v]
-"""
-LATE = """
-for i in range(4):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(4, i)
-            u = reduce(8, 7 - k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]
 """
 FROM_OLD = """
 for r in range(2):
@@ -125,14 +115,6 @@ for i in range(n):
         with block("count"):
             v = ordered(n, i)
             p[0] = p[0] + i32(1)
-"""
-SQUARE = """
-for i in range(4):
-    for j in range(8):
-        with block("fill"):
-            v = spatial(4, i)
-            w = spatial(8, j)
-            a[v, w] = x[v]
 """
 BARRIERS = """
 for b in block.x(4):
@@ -174,7 +156,7 @@ for i in range(n):
                 y[v] = y[v] + a[v, o + u]
 """
 FOUR = "x: f32[4], y: f32[8], a: f32[4, 8]"
-SQUARES = 'with block("fill"):'
+FILLED = 'with block("fill"):'
 
 CASES: dict[str, Case] = {
     "split alone": (program(TWO), lambda t: t.s.split(t.i, (4,)),
@@ -196,17 +178,17 @@ CASES: dict[str, Case] = {
     "split moving": (program(COUNTED, IDS), lambda t: t.s.split(t.k, 2),
         "split of loop k4", "its extent cast(p2[0], index) reads memory stored to inside",
         "for k4"),
-    "split lanes": (program(SQUARE.replace("4)", "4*n)").replace("(4, ", "(4*n, "),
+    "split lanes": (program(of_rows(FILL, "4*n"),
                             "x: f32[4*n], a: f32[4*n, 8], *, n: dim[1, 4]"),
         lambda t: (t.s.unroll(t.j), t.s.split(t.j, (t.s.expr("n"), 8))),
         "split of loop j3", "it is unrolled, and n is not a constant", "for j3"),
     "split endless": (program(ENDLESS, IDS), lambda t: t.s.split(t.i, 4),
         "split of loop i3", "factor 4 may not divide its extent n, and a while loop inside might"
         " not end", "for i3"),
-    "unit loop in lanes": (program(SQUARE, FOUR),
+    "unit loop in lanes": (program(of_rows(FILL, "4"), FOUR),
         lambda t: (t.s.vectorize(t.j), t.s.add_unit_loop("fill")),
         "add_unit_loop of block 'fill'", "vectorized loop j4 would break: loop u7 inside it is"
-        " serial", SQUARES),
+        " serial", FILLED),
     "annotate name": (program(SUM), lambda t: t.s.annotate(t.i, "two words", 1),
         "annotate of loop i3", "'two words' is no name that an annotation can have", "for i3"),
     "annotate infinity": (program(SUM), lambda t: t.s.annotate("sum", "weight", math.inf),
@@ -215,13 +197,13 @@ CASES: dict[str, Case] = {
         "unannotate of block 'sum'", "it has no annotation 'weight'", 'with block("sum"):'),
     "bind sum": (program(SUM), lambda t: t.s.bind(t.k, "thread.x"),
         "bind of loop k4", "it drives a reduce iterator of block 'sum'", "for k4"),
-    "bind twice": (program(SQUARE, FOUR),
+    "bind twice": (program(of_rows(FILL, "4"), FOUR),
         lambda t: (t.s.bind(t.i, "thread.x"), t.s.bind(t.j, "thread.x")),
         "bind of loop j4", "it is inside thread.x loop i3", "for j4"),
-    "bind inside out": (program(SQUARE, FOUR),
+    "bind inside out": (program(of_rows(FILL, "4"), FOUR),
         lambda t: (t.s.bind(t.j, "block.x"), t.s.bind(t.i, "thread.x")),
         "bind of loop i3", "loop j4 inside it is block.x", "for i3"),
-    "bind among threads": (program(SQUARE, FOUR),
+    "bind among threads": (program(of_rows(FILL, "4"), FOUR),
         lambda t: (t.s.parallel(t.i), t.s.bind(t.j, "thread.x")),
         "bind of loop j4", "it is inside parallel loop i3", "for j4"),
     "bind barrier": (program(BARRIERS, FOUR), lambda t: t.s.bind(t.i, "thread.x"),
@@ -251,9 +233,6 @@ CASES: dict[str, Case] = {
     "reindex looked up": (program(GATHER, IDS), lambda t: t.s.reindex("pick", "x", "read"),
         "reindex of block 'pick', buffer 'x', read", "it may need less than what would be"
         " computed, and 'x0' may not reach so far", 'with block("pick"):'),
-    "reindex causal": (program(CAUSAL), lambda t: t.s.reindex_cache_read("sum", 0, "local"),
-        "reindex_cache_read of block 'sum'", "the extent of iterator u6 is not known outside its"
-        " loops", 'with block("sum"):'),
     "reindex halves": (program(HALVES), lambda t: t.s.reindex("sum", "y", "write"),
         "reindex of block 'sum', buffer 'y', write", "two instances may store to y1[v5//2]",
         'with block("sum"):'),
@@ -277,7 +256,7 @@ CASES: dict[str, Case] = {
     "cache_write branch": (program(BRANCH), lambda t: t.s.cache_write("some", "local"),
         "cache_write of block 'some'", "its body is not made of unconditional stores",
         'with block("some"):'),
-    "cache_write late": (program(LATE, FOUR), lambda t: t.s.cache_write("sum", "local"),
+    "cache_write late": (program(BACKWARDS), lambda t: t.s.cache_write("sum", "local"),
         "cache_write of block 'sum'", "its sum may not start with its loops",
         'with block("sum"):'),
     "cache_write from old": (program(FROM_OLD), lambda t: t.s.cache_write("sum", "local"),
@@ -309,7 +288,7 @@ CASES: dict[str, Case] = {
     "layout padding type": (program(SCATTER, IDS),
         lambda t: t.s.transform_layout("p", lambda i: (i[0] // 4, i[0] % 4), 0.5),
         "transform_layout of buffer 'p'", "its type i32 has no value 0.5", "def f("),
-    "layout padding where": (program(SQUARE, FOUR),
+    "layout padding where": (program(of_rows(FILL, "4"), FOUR),
         lambda t: t.s.transform_layout("a", lambda i: (i[0], i[0] + i[1]), 0.0),
         "transform_layout of buffer 'a'", "what is padding is unknown: the layout cannot be"
         " turned round", "def f("),
@@ -320,25 +299,24 @@ CASES: dict[str, Case] = {
     "instances opaque": (program(UNKNOWN, FOUR),
         lambda t: t.s.transform_block_layout("run", lambda i: (i[1], i[0])),
         "transform_block_layout of block 'run'", "iterator u6 is opaque", 'with block("run"):'),
-    "instances shared": (program(SQUARE, FOUR),
+    "instances shared": (program(of_rows(FILL, "4"), FOUR),
         lambda t: (t.s.fuse(t.i, t.j),
                    t.s.transform_block_layout("fill", lambda i: (i[0] * 8 + i[1],))),
         "transform_block_layout of block 'fill'", "iterator v5 is not a serial loop of its own"
-        " over all of it; the layout must keep it alone", SQUARES),
+        " over all of it; the layout must keep it alone", FILLED),
     "instances of two kinds": (program(SUM),
         lambda t: t.s.transform_block_layout("sum", lambda i: (i[0] * 8 + i[1],)),
         "transform_block_layout of block 'sum'", "v5*8 + u6 is made of spatial and reduce"
         " iterators", 'with block("sum"):'),
-    "instances at once": (program(SQUARE, FOUR),
+    "instances at once": (program(of_rows(FILL, "4"), FOUR),
         lambda t: t.s.transform_block_layout("fill", lambda i: (i[0], i[0] + i[1])),
-        "transform_block_layout of block 'fill'", "the layout cannot be turned round", SQUARES),
+        "transform_block_layout of block 'fill'", "the layout cannot be turned round", FILLED),
     "instances shifted": (program(SUM),
         lambda t: t.s.transform_block_layout("sum", lambda i: (i[0], i[1] + 1)),
         "transform_block_layout of block 'sum'", "its reduction would not start in an instance",
         'with block("sum"):'),
     "instances masked": (
-        program(SUM.replace("            with init",
-            "            where(k < 5)\n            with init")),
+        program(where(SUM, "k < 5")),
         lambda t: t.s.transform_block_layout("sum", lambda i: (i[0], 7 - i[1])),
         "transform_block_layout of block 'sum'", "its reduction would not start where u6 is 0, and"
         " its predicate may leave out where it would", 'with block("sum"):'),

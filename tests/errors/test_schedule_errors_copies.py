@@ -1,4 +1,5 @@
-"""Refusals of steps that would change which copies are on their way at a wait that leaves some."""
+"""Steps that would change which copies are on their way at a wait that leaves some: refused, and
+what is free where no wait does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals of layouts: what a buffer would have to be."""
+"""Refusals of layouts: elements that may meet, places that nobody knows."""
 
 from __future__ import annotations
 

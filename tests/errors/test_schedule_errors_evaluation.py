@@ -4,6 +4,7 @@ evaluated and may not be."""
 from __future__ import annotations
 
 from tests.unit.schedule.steps import Case, program, refusals
+from tests.unit.schedule.texts import SHARES
 
 FLAGS = "x: i32[4, 3], y: i32[4], p: i32[4]"
 LIT = """
@@ -59,16 +60,7 @@ for k in range(m):
 """
 MAYBE_NONE = "x: i32[12, m], y: i32[12], *, m: dim[0, 64]"
 # Without iterations of k nobody reads p, which has no elements then
-COUNTED = """
-for k in range(m):
-    for j in range(cast(p[0], index)):
-        with block("sum"):
-            v = spatial(12, j)
-            u = reduce(m, k)
-            with init():
-                y[v] = i32(0)
-            y[v] = y[v] + x[v, u]
-"""
+COUNTED = DIVIDED.replace("12//m", "cast(p[0], index)")
 COUNTS = "x: i32[12, m], y: i32[12], p: i32[m], *, m: dim[0, 64]"
 SHRINKING = """
 for i in range(cast(min(max(p[0], i32(0)), i32(4)), index)):
@@ -113,14 +105,6 @@ for i in range(n):
             y[v] = y[v] + x[v, u]
 """
 ANY_PARTS = "x: i32[n, 12], y: i32[n], *, n: dim[0, 64], m: dim[0, 64]"
-SHARES = """
-for i in range(n):
-    for k in range(12//(n - i)):
-        with block("count"):
-            v = spatial(n, i)
-            u = ordered(12, k)
-            y[v] = y[v] + x[u]
-"""
 CONDITION = """
 for i in range(n):
     if 12 % (n - i) < 1:

@@ -6,7 +6,7 @@ from passes.ir.dtypes import F32, I32, INDEX
 from passes.ir.expr import Const, Var, cast, index
 from passes.ir.loop.nodes import Buffer, For, Function, Store
 from tests.unit.schedule.steps import Case, program, refusals
-from tests.unit.schedule.texts import IDS
+from tests.unit.schedule.texts import CAUSAL, IDS, LENGTHS, ONE, RAGGED
 
 MOVING_EXTENT = """
 t = alloc(f32[n])
@@ -24,12 +24,9 @@ for j in range(n):
         y[w] = t[w]
         p[w] = i32(0)
 """
-INNER_LOOP = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
+INNER_LOOP = (
+    ONE
+    + """
 for z in range(1):
     for j in range(n):
         with block("two"):
@@ -37,6 +34,7 @@ for z in range(1):
             for q in range(w + 1):
                 y[w] = t[q]
 """
+)
 TWO_SIZES = """
 t = alloc(f32[n + 8])
 for i in range(n + 8):
@@ -53,18 +51,16 @@ for z in range(1):
             u = spatial(8, l)
             a[0, u] = t[u]
 """
-PICKED = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
+PICKED = (
+    ONE
+    + """
 for j in range(n):
     with block("two"):
         w = spatial(n, j)
         where(j < 4)
         y[w] = t[cast(p[w], index)]
 """
+)
 TILED_EXTENT = """
 t = alloc(f32[8])
 for h in range(2):
@@ -80,16 +76,6 @@ for j in range(8):
     with block("two"):
         w = spatial(8, j)
         y[w] = t[w]
-"""
-CAUSAL = """
-for i in range(n):
-    for k in range(i + 1):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(i + 1, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]*a[v, 0]
 """
 GROWING_SUM = """
 for r in range(2):
@@ -135,17 +121,6 @@ UNEVEN = """
 for i in range(n):
     y[i] = x[i]
 """
-READS_EXTENT = """
-for i in range(n):
-    for k in range(cast(ids[i], index)):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[v]
-"""
-IDS_FIRST = "ids: i32[n], x: f32[n], y: f32[n], *, n: dim[1, 64]"
 
 
 def narrow() -> Function:
@@ -161,7 +136,7 @@ CASES: dict[str, Case] = {
     "split unguarded": (program(UNEVEN), lambda t: t.s.split(t.i, 4),
         "split of loop i3", "factor 4 may not divide its extent n, and a statement outside any"
         " block cannot be guarded", "for i3 in range(n):"),
-    "split reads": (program(READS_EXTENT, IDS_FIRST), lambda t: t.s.split(t.i, 4),
+    "split reads": (program(RAGGED, LENGTHS), lambda t: t.s.split(t.i, 4),
         "split of loop i3", "factor 4 may not divide its extent n, and the extent of loop k4"
         " reads memory at it", "for i3 in range(n):"),
     "compute_at moving": (program(MOVING_EXTENT, IDS), lambda t: t.s.compute_at("one", t.j),

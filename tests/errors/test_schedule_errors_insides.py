@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from passes.ir.dtypes import F32, I32, INDEX
 from passes.ir.expr import Const, Var, cast, index
 from passes.ir.loop.nodes import Block, BlockIter, Buffer, For, Function, Load, Store
-from passes.ir.node import IRError
-from passes.schedule.trace import Trace
-from tests.unit.schedule.programs import matmul
 from tests.unit.schedule.steps import Case, program, refusals
+from tests.unit.schedule.texts import SUM, where
 
 NESTED = """
 for i in range(n):
@@ -30,17 +26,7 @@ for i in range(n):
         for j in range(8):
             y[v] = a[v, j]
 """
-ASKING = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            where(y[i] < f32(3.0))
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]
-"""
+ASKING = where(SUM, "y[i] < f32(3.0)")
 STRIDED = """
 t = alloc(f32[n, 8](strides=[16, 1]))
 for i in range(n):
@@ -121,24 +107,3 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 test_refusal = refusals(CASES)
-
-TEXTS = {
-    "no JSON": ("[", "the trace is not JSON: Expecting value: line 1 column 2 (char 1)"),
-    "no name": ('[{"args": []}]', "step 1 of the trace cannot be read: 'name'"),
-    "no variable": (
-        '[{"name": "loops", "args": ["out"], "result": [{"var": "i"}]}]',
-        "step 1 of the trace cannot be read: 'i' is no variable",
-    ),
-    "unknown value": (
-        '[{"name": "unroll", "args": [{"loop": 1}]}]',
-        "step 1 of the trace cannot be read: what ['loop'] means is unknown",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_texts_that_are_no_traces(name: str) -> None:
-    text, message = TEXTS[name]
-    with pytest.raises(IRError) as error:
-        Trace.from_json(text, matmul())
-    assert str(error.value) == message

@@ -1,10 +1,23 @@
-"""Refusals that only odd programs meet: computations moved past what they need."""
+"""Refusals that only odd programs meet: conditions, diagonals, sums that others share."""
 
 from __future__ import annotations
 
 from passes.ir.expr import index
 from tests.unit.schedule.steps import Case, program, refusals
-from tests.unit.schedule.texts import COUNTED, DOTS, IDS
+from tests.unit.schedule.texts import (
+    COUNTED,
+    DEEPER,
+    DOT,
+    DOTS,
+    EARLY,
+    FILL,
+    IDS,
+    MAYBE_EMPTY,
+    OUTER_SUM,
+    SUM,
+    TWO,
+    of_rows,
+)
 
 CONDITION = """
 t = alloc(f32[n])
@@ -54,59 +67,22 @@ for j in range(n):
         w = spatial(n, j)
         y[w] = t[w] + t[min(3, n)]
 """
-FOLDED = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
-for z in range(1):
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            y[w] = t[w//2]
-"""
-SCATTERED = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
-for z in range(1):
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            p[w] = p[w] + i32(1)
-            y[w] = t[cast(p[0], index)]
-"""
-SELF = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = ordered(n, i)
-        t[v] = select(v < 1, x[v], t[max(v - 1, 0)])
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[w]
-"""
-BEFORE = """
-t = alloc(f32[n])
-for r in range(2):
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            where(0 < r)
-            y[w] = t[w]
-    for i in range(n):
-        with block("one"):
-            v = spatial(n, i)
-            t[v] = x[v]
+FOLDED = DEEPER.replace("t[w]", "t[w//2]")
+SCATTERED = DEEPER.replace(
+    "y[w] = t[w]", "p[w] = p[w] + i32(1)\n        y[w] = t[cast(p[0], index)]"
+)
+SELF = TWO.replace("spatial(n, i)", "ordered(n, i)").replace(
+    "x[v]", "select(v < 1, x[v], t[max(v - 1, 0)])"
+)
+BEFORE = (
+    EARLY
+    + """
     for l in range(n):
         with block("three"):
             u = spatial(n, l)
             x[u] = x[u] + f32(1.0)
 """
+)
 TILES = """
 t = alloc(f32[8])
 for i in range(2):
@@ -122,21 +98,6 @@ for i in range(2):
     with block("three"):
         o = ordered(2, i)
         x[0] = x[0] + f32(1.0)
-"""
-OUTER_SUM = """
-t = alloc(f32[n])
-for k in range(8):
-    for i in range(n):
-        with block("one"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                t[v] = f32(0.0)
-            t[v] = t[v] + a[v, u]
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            y[w] = t[w]
 """
 STEPS = """
 t = alloc(f32[n])
@@ -167,16 +128,6 @@ for j in range(4):
         y[w] = t[w]
 """
 MIXED_HEAD = "y: f32[4], a: f32[4, 8]"
-ROWS = """
-for i in range(4):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(4, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]
-"""
 OWN_EXTENT = """
 for k in range(8):
     for i in range(k + 1):
@@ -187,41 +138,8 @@ for k in range(8):
                 y[v] = f32(0.0)
             y[v] = y[v] + a[v, u]
 """
-SIDEWAYS = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]*y[max(v - 1, 0)]
-"""
-UNDER_IF = """
-for i in range(n):
-    if i < 4:
-        for k in range(8):
-            with block("sum"):
-                v = spatial(n, i)
-                u = reduce(8, k)
-                with init():
-                    y[v] = f32(0.0)
-                y[v] = y[v] + a[v, u]
-"""
-MAYBE_EMPTY = """
-for i in range(n):
-    with block("before"):
-        p = spatial(n, i)
-        y[p] = f32(7.0)
-for j in range(n):
-    for k in range(n - 1):
-        with block("sum"):
-            v = spatial(n, j)
-            u = reduce(n, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]
-"""
+SIDEWAYS = SUM.replace("a[v, u]", "a[v, u]*y[max(v - 1, 0)]")
+UNDER_IF = SUM.replace("    for k", "    if i < 4:\n     for k")
 OUTSIDE_SUM = """
 for k in range(8):
     with block("mark"):
@@ -233,37 +151,9 @@ for k in range(8):
             u = reduce(8, k)
             y[v] = y[v] + a[v, u]
 """
-TWO_INITS = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-                x[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]
-"""
-SUMS = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = fma(a[v, u], x[v], fma(a[v, 7 - u], x[v], y[v]))
-"""
-COUNTING = """
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + cast(u, f32)*a[v, u]
-"""
+TWO_INITS = SUM.replace("= f32(0.0)", "= f32(0.0)\n                y[0] = f32(0.0)")
+SUMS = SUM.replace("y[v] + a[v, u]", "fma(a[v, u], x[v], fma(a[v, 7 - u], x[v], y[v]))")
+COUNTING = SUM.replace("a[v, u]", "cast(u, f32)*a[v, u]")
 BOUND = """
 for i in range(n):
     with block("pick"):
@@ -286,15 +176,6 @@ for i in range(n):
     with block("next"):
         t[0] = x[0]
 """
-LANES = """
-for i in range(4):
-    for j in range(8):
-        with block("fill"):
-            v = spatial(4, i)
-            w = spatial(8, j)
-            b[v, w] = a[v, w]
-"""
-LANES_HEAD = "a: f32[4, 8], b: f32[4, 8]"
 VIEW = """
 for i in range(4):
     with block("pick"):
@@ -308,14 +189,7 @@ for i in range(8):
     with block("fill"):
         v = spatial(8, i)
         t[v] = w[v]
-for k in range(2):
-    for b in range(4):
-        with block("dot"):
-            u = reduce(8, k*4 + b)
-            with init():
-                y[0] = i32(0)
-            y[0] = y[0] + cast(t[u], i32)*cast(q[u], i32)
-"""
+""" + DOT.replace("w[u]", "t[u]").lstrip()
 ONE, LAST = 'with block("one"):', 'with block("sum"):'
 
 CASES: dict[str, Case] = {
@@ -382,7 +256,7 @@ CASES: dict[str, Case] = {
     "cache_write outside": (program(OUTSIDE_SUM), lambda t: t.s.cache_write("sum", "local"),
         "cache_write of block 'sum'", "loop k3, which it does not have alone, drives its sum",
         LAST),
-    "cache_write inits": (program(TWO_INITS.replace("x[v] = f", "y[0] = f")),
+    "cache_write inits": (program(TWO_INITS),
         lambda t: t.s.cache_write("sum", "local"),
         "cache_write of block 'sum'", "its init does not store to the same place", LAST),
     "fuse counted": (program(COUNTED, IDS),
@@ -406,14 +280,14 @@ CASES: dict[str, Case] = {
         " it", "for i3"),
     "parallel carried": (program(CARRIED), lambda t: t.s.parallel(t.i),
         "parallel of loop i4", "an iteration reads what another one left in 't3'", "for i4"),
-    "parallel in lanes": (program(LANES, LANES_HEAD), lambda t: (
+    "parallel in lanes": (program(of_rows(FILL, "4"), "x: f32[4], a: f32[4, 8]"), lambda t: (
         t.s.vectorize(t.j), t.s.vectorize(t.i), t.s.parallel(t.j)),
         "parallel of loop j3", "it is inside vectorized loop i2", "for j3"),
     "partition extents": (
         program(MAYBE_EMPTY.replace("for j in range(n):", "for j in range(n - 1):")),
         lambda t: t.s.loop_partition([t.i, t.j], index(0)),
         "loop_partition of loops i3, j5", "their extents n and n - 1 may differ", "for i3"),
-    "partition point": (program(ROWS), lambda t: t.s.loop_partition([t.i], t.k),
+    "partition point": (program(SUM), lambda t: t.s.loop_partition([t.i], t.k),
         "loop_partition of loops i3", "the point k4 or the extent is not known at the start",
         "for i3"),
     "layout view": (program(VIEW, VIEW_HEAD), lambda t: t.s.transform_layout("a0", lambda i: i),
@@ -428,7 +302,7 @@ CASES: dict[str, Case] = {
     "inline vectors": (program(QUADS, DOTS), lambda t: (
         t.s.tensorize(t.b, "dot4_u8_i8"), t.s.compute_inline("fill")),
         "compute_inline of block 'fill'", "its output is read by vectors", 'with block("fill"):'),
-    "no such name": (program(ROWS), lambda t: t.s.loop("q7"),
+    "no such name": (program(SUM), lambda t: t.s.loop("q7"),
         "loop of 'q7'", "there is no such loop", ""),
 }  # fmt: skip
 

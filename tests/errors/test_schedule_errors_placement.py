@@ -1,27 +1,12 @@
-"""Refusals of the steps that move consumers to producers, or dissolve them there."""
+"""Refusals of the steps that bring consumers to producers, or dissolve one in the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from tests.unit.schedule.steps import Case, Steps, program, refusals
-from tests.unit.schedule.texts import CHAIN
+from tests.unit.schedule.texts import CHAIN, EARLY, EPILOGUE, ONE, OUTER_SUM, TWO
 
-SUM = """
-t = alloc(f32[n])
-for i in range(n):
-    for k in range(8):
-        with block("one"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                t[v] = f32(0.0)
-            t[v] = t[v] + a[v, u]
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = max(t[w], f32(0.0))
-"""
 HEAD = "x: f32[n], y: f32[n], a: f32[n, 8], p: i32[n], *, n: dim[1, 64]"
 BRANCHES = """
 t = alloc(f32[n])
@@ -42,12 +27,9 @@ PICK = CHAIN.replace("spatial(n, j)", "spatial(n, cast(p[j], index))").replace(
 )
 MORE = CHAIN.replace("w = spatial(n, j)", "w = spatial(n, j)\n        where(j%2 == 0)")
 TWICE = CHAIN.replace("for i in", "for z in range(2):\n  for i in")
-TRIANGLE = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
+TRIANGLE = (
+    ONE
+    + """
 for j in range((n + 3)//4):
     for k in range(4):
         for l in range(j*4 + k + 1):
@@ -59,12 +41,10 @@ for j in range((n + 3)//4):
                     y[w] = f32(0.0)
                 y[w] = y[w] + t[w]*x[u]
 """
-BETWEEN = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = x[v]
+)
+BETWEEN = (
+    ONE
+    + """
 for l in range(n):
     with block("three"):
         u = spatial(n, l)
@@ -74,6 +54,7 @@ for j in range(n):
         w = spatial(n, j)
         y[w] = t[w]
 """
+)
 SHIFTED = """
 t = alloc(f32[n + 1])
 for i in range(n + 1):
@@ -101,30 +82,7 @@ for s in range(2):
             where(j < s*4 + 4)
             y[w] = t[w]
 """
-EARLY = """
-t = alloc(f32[n])
-for s in range(2):
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            where(0 < s)
-            y[w] = t[w]
-    for i in range(n):
-        with block("one"):
-            v = spatial(n, i)
-            t[v] = x[v]
-"""
-BACK = """
-t = alloc(f32[n])
-for i in range(n):
-    with block("one"):
-        v = spatial(n, i)
-        t[v] = y[max(v - 1, 0)]
-for j in range(n):
-    with block("two"):
-        w = spatial(n, j)
-        y[w] = t[w]
-"""
+BACK = TWO.replace("x[v]", "y[max(v - 1, 0)]")
 INSIDE = """
 t = alloc(f32[n, 8])
 for i in range(n):
@@ -167,21 +125,6 @@ for j in range(n):
         w = spatial(n, j)
         y[w] = y[w] + t[w]
 """
-STEPPED = """
-t = alloc(f32[n])
-for k in range(8):
-    for i in range(n):
-        with block("one"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                t[v] = f32(0.0)
-            t[v] = t[v] + a[v, u]
-    for j in range(n):
-        with block("two"):
-            w = spatial(n, j)
-            y[w] = t[w]*f32(2.0)
-"""
 At = Callable[[Steps], object]
 
 
@@ -199,7 +142,7 @@ def _inline(reason: str, text: str = CHAIN) -> Case:
             'with block("two"):')  # fmt: skip
 
 
-def _fuse(reason: str, text: str = SUM, step: At | None = None) -> Case:
+def _fuse(reason: str, text: str = EPILOGUE, step: At | None = None) -> Case:
     take = step or (lambda t: t.s.fuse_reduction_epilogue("one", "two"))
     place = "fuse_reduction_epilogue of block 'two' into block 'one'"
     return program(text, HEAD), take, place, reason, 'with block("two"):'
@@ -239,6 +182,8 @@ CASES: dict[str, Case] = {
         CHAIN.replace("spatial(n, j)", "spatial(n, min(j, 3))"), at="i5"),
     "at once": _at("the loop may not run each of the block's instances once", TWICE, at="z5",
         step=lambda t: t.s.reverse_compute_at("two", t.z)),
+    "at one place": _at("the loop may not run each of the block's instances once",
+        CHAIN.replace("t[w]*", "t[0]*"), at="i5"),
     "at start": _at("its reduce iterator w8 would not start at 0", SHIFTED, at="i5"),
     "at between": _at("it would move before another use of 'y1'", BETWEEN, at="i5"),
     "at later": _at("it would move before another use of 't4'",
@@ -276,8 +221,7 @@ CASES: dict[str, Case] = {
         CHAIN.replace("t[w]*", "t[w]*t[0]*")),
     "inline producer": _inline("the body of block 'one' is not one store",
         CHAIN.replace("t[v] = x[v]", "p[v] = i32(0)\n        t[v] = x[v]")),
-    "inline order": _inline("it does not come after block 'one'",
-        EARLY),
+    "inline order": _inline("it does not come after block 'one'", EARLY),
     "inline condition": _inline("it is under a condition or inside a block", GUARDED),
     "inline block": _inline("block 'one' is inside another block",
         INSIDE.replace("y[w] =", "a[w, q] =")),
@@ -293,7 +237,8 @@ CASES: dict[str, Case] = {
     "inline back": _inline("it would store to 'y1' before the producer reads it", BACK),
     "inline old": _inline("the consumer may use what an earlier iteration of s5 computed", OLD),
     "inline between": _inline("it would move before another use of 'y1'", BETWEEN),
-    "inline reduction": _inline("block 'one' is a reduction, whose values come by and by", SUM),
+    "inline reduction": _inline("block 'one' is a reduction, whose values come by and by",
+        EPILOGUE),
     "inline ordered": _inline("block 'one' has iterators that are not spatial",
         CHAIN.replace("spatial(n, i)", "ordered(n, i)")),
     "inline itself": _inline("block 'one' reads what it stores",
@@ -301,17 +246,17 @@ CASES: dict[str, Case] = {
     "fuse combiner": _fuse("the reduction does not combine by +, max or min, or has no init",
         CHAIN),
     "fuse start": _fuse("the reduction does not start each element it combines into",
-        SUM.replace("                t[v] = f32(0.0)", "                t[v] = t[v]")),
+        EPILOGUE.replace("                t[v] = f32(0.0)", "                t[v] = t[v]")),
     "fuse type": _fuse("the epilogue stores i32, the reduction f32",
-        SUM.replace("y[w] = max(t[w], f32(0.0))", "p[w] = cast(t[w], i32)")),
+        EPILOGUE.replace("y[w] = max(t[w], f32(0.0))", "p[w] = cast(t[w], i32)")),
     "fuse own": _fuse("the reduction reads 'y1', which the epilogue stores",
-        SUM.replace("a[v, u]", "a[v, u]*y[v]")),
+        EPILOGUE.replace("a[v, u]", "a[v, u]*y[v]")),
     "fuse source": _fuse("it reads no temporary that block 'one' alone stores to",
-        SUM.replace("max(t[w],", "max(x[w],")),
-    "fuse around": _fuse("loop k5, around both, drives the reduction", STEPPED),
+        EPILOGUE.replace("max(t[w],", "max(x[w],")),
+    "fuse around": _fuse("loop k5, around both, drives the reduction", OUTER_SUM),
     "fuse in place": _fuse("its epilogue reads what it stores, and does not just combine the"
-        " result", SUM.replace("max(t[w], f32(0.0))", "y[w]*t[w]")),
-    "fuse order": _fuse("the loops may not run the whole of the reduction in order", SUM,
+        " result", EPILOGUE.replace("max(t[w], f32(0.0))", "y[w]*t[w]")),
+    "fuse order": _fuse("the loops may not run the whole of the reduction in order", EPILOGUE,
         _reordered),
 }  # fmt: skip
 

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from tests.unit.schedule.steps import Case, program, refusals
+from tests.unit.schedule.texts import BACKWARDS, HALVES
 
-BACKWARDS = """
-for i in range(n):
-    for u in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            k = reduce(8, 7 - u)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, k]
-"""
-HALVES = """
-for k in range(8):
-    for i in range(8):
-        with block("sum"):
-            v = spatial(8, i)
-            u = reduce(8, k)
-            with init():
-                y[v//2] = f32(0.0)
-            y[v//2] = y[v//2] + a[0, u]
-"""
+RESTARTED = HALVES.replace(
+    "for i in range(8):\n    for k in range(8):", "for k in range(8):\n    for i in range(8):"
+)
 SLANTED = """
 for u in range(4):
     for v in range(4):
@@ -67,10 +51,10 @@ for p in range(3):
 SIXTEEN = "x: f32[n], y: f32[16], a: f32[8, 8], *, n: dim[1, 64]"
 
 CASES: dict[str, Case] = {
-    "vectorize backwards": (program(BACKWARDS), lambda t: t.s.vectorize(t.u),
-        "vectorize of loop u4", "lanes may meet in y1[i3], and block 'sum' may start there in"
-        " another lane than the first", "for u4 in range(8):"),
-    "vectorize restarts": (program(HALVES, SIXTEEN), lambda t: t.s.vectorize(t.i),
+    "vectorize backwards": (program(BACKWARDS), lambda t: t.s.vectorize(t.k),
+        "vectorize of loop k4", "lanes may meet in y1[i3], and block 'sum' may start there in"
+        " another lane than the first", "for k4 in range(8):"),
+    "vectorize restarts": (program(RESTARTED, SIXTEEN), lambda t: t.s.vectorize(t.i),
         "vectorize of loop i4", "lanes may meet in y1[i4//2], and block 'sum' may start there in"
         " another lane than the first", "for i4 in range(8):"),
     "vectorize slanted": (program(SLANTED, SIXTEEN),

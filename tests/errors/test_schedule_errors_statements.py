@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.schedule.steps import Case, program, refusals
+from tests.unit.schedule.texts import MOST
 
 OPAQUE = """
 for i in range(n):
@@ -24,11 +25,8 @@ for i in range(n):
                     y[v] = f32(0.0)
                 y[v] = y[v] + a[v, u]
 """
-TUPLE = """
-t = alloc(f32[n])
-@combiner(f32("-inf"), f32(0.0))
-def most(p: f32, q: f32, r: f32, s: f32):
-    return max(p, r), select(p < r, s, q)
+TUPLE = f"""
+t = alloc(f32[n]){MOST}
 for i in range(n):
     for k in range(8):
         with block("most"):

@@ -10,17 +10,8 @@ from passes.schedule.tensorization.candidates import candidates
 from passes.schedule.tree import ScheduleError
 from tests.unit.schedule.steps import Case, Steps, program, refusals
 from tests.unit.schedule.tensor_workloads import contraction
-from tests.unit.schedule.texts import DOTS
+from tests.unit.schedule.texts import DOT, DOTS
 
-DOT = """
-for k in range(2):
-    for b in range(4):
-        with block("dot"):
-            u = reduce(8, k*4 + b)
-            with init():
-                y[0] = i32(0)
-            y[0] = y[0] + cast(w[u], i32)*cast(q[u], i32)
-"""
 OUTERS = "x: f32[n, 40], w: f32[40, 80], y: f32[n, 80], *, n: dim[1, 64]"
 OUTER = """
 for k in range(40):
@@ -32,25 +23,42 @@ for k in range(40):
                 u = reduce(40, k)
                 y[v, l] = y[v, l] + x[v, u]*w[u, l]
 """
-LOW = "q: u8[8], w: i8[8], y: i32[1]"
+UNSTARTED = DOT.replace("            with init():\n                y[0] = i32(0)\n", "")
+TWICE = UNSTARTED.replace("            y[0] = y", "            y[0] = i32(1)\n            y[0] = y")
 PAIRS = """
 t = alloc(u8[8])
 for i in range(8):
     with block("unpack"):
         v = spatial(8, i)
-        t[v] = q[v] & u8(15)
-for k in range(2):
-    for b in range(4):
-        with block("dot"):
-            u = reduce(8, k*4 + b)
-            y[0] = y[0] + cast(t[u], i32)*cast(w[u], i32)
+        t[v] = w[v] & u8(255)
+""" + UNSTARTED.replace("w[u]", "t[u]")
+# Rows of a product that get longer from tile to tile
+LONGER = """
+for h in range(4):
+    for i in range(2):
+        for j in range(h*8 + 8):
+            for k in range(3):
+                for b in range(4):
+                    with block("dot"):
+                        g = spatial(4, h)
+                        r = spatial(2, i)
+                        l = spatial(32, j)
+                        u = reduce(3, k)
+                        s = reduce(4, b)
+                        y[g, r, l] = y[g, r, l] + cast(x[r, u, s], i32)*cast(w[u, l, s], i32)
 """
-ORDER = """
-for k in range(2):
-    for b in range(4):
-        with block("dot"):
-            u = ordered(8, k*4 + b)
-            y[0] = y[0] + cast(w[u], i32)*cast(q[u], i32)
+LONG = "x: i8[2, 3, 4], w: i8[3, 32, 4], y: i32[4, 2, 32]"
+SCALED = """
+for i in range(4):
+    for j in range(8):
+        for k in range(5):
+            with block("sum"):
+                v = spatial(4, i)
+                w = spatial(8, j)
+                u = reduce(5, k)
+                with init():
+                    y[v, w] = f32(0.0)
+                y[v, w] = y[v, w] + x[u, v]*s[u, v]*z[u, w]
 """
 BARE = """
 for i in range(8):
@@ -92,7 +100,9 @@ CASES: dict[str, Case] = {
         "it has more loops (k to 2, b to 4) than described", "for k3"),
     "backwards": (program(DOT.replace("q[u]", "q[7 - u]"), DOTS), dot, DOT4,
         "elements of q1 along axis 0 of 'b' are -1 apart, not 1", "for b4"),
-    "spread": (program(DOT.replace("k*4 + b", "b*2 + k"), DOTS), dot, DOT4,
+    "spread": (program(UNSTARTED.replace("k*4 + b", "b*2 + k"), DOTS), dot, DOT4,
+        "elements of w0 along axis 0 of 'a' are 2 apart, not 1", "for b4"),
+    "started inside": (program(DOT.replace("k*4 + b", "b*2 + k"), DOTS), dot, DOT4,
         "block 'dot' starts its reduction inside, not before", "for b4"),
     "guarded": (program(DOT.replace("with init", "where(b < 3)\n            with init"), DOTS), dot,
         DOT4, "block 'dot' is guarded by a predicate", "for b4"),
@@ -101,11 +111,10 @@ CASES: dict[str, Case] = {
     "value": (program(OUTER.replace("+ x", "- x"), OUTERS), outer, FMA,
         "it computes y2[v6, l7] - x0[v6, u10]*w1[u10, l7] where c2[r5, l6] + a0[r5]*b1[l6] is"
         " described", "for i4"),
-    "ordered": (program(ORDER, DOTS), dot, DOT4,
+    "ordered": (program(UNSTARTED.replace("reduce", "ordered"), DOTS), dot, DOT4,
         "its loops (b to 4) do not run as those described (k to 4)", "for b4"),
-    "sequence": (program(DOT.replace("            y[0] = y[0] +", "            y[0] = i32(1)\n"
-        "            y[0] = y[0] +"), DOTS), dot, DOT4,
-        "block 'dot' starts its reduction inside, not before", "for b4"),
+    "sequence": (program(TWICE, DOTS), dot, DOT4,
+        "it has a sequence where a store is described", "for b4"),
     "not linear": (program(DOT.replace("q[u]", "q[u*u%8]"), DOTS), dot, DOT4,
         "index (u6*4 + b4)*(u6*4 + b4)%8 is not linear in the loops inside", "for b4"),
     "columns": (program(OUTER.replace("range(16)", "range(24)"), OUTERS), outer, FMA,
@@ -120,7 +129,7 @@ CASES: dict[str, Case] = {
         "elements of w1 along axis 0 of 'b' are 2 apart, not 1", "for i4"),
     "in place": (program(OUTER.replace("w[u, l]", "y[u, l]"), OUTERS), outer, FMA,
         "'y2', which it stores to, is another operand too", "for i4"),
-    "range": (program(PAIRS.replace("u8(15)", "u8(255)"), LOW),
+    "range": (program(PAIRS, DOTS),
         lambda t: t.s.tensorize(t.b, "dot4_u8_i8_pairs"),
         "tensorize of loop b7 by 'dot4_u8_i8_pairs'",
         "elements of 't3' are not known to be within 0..127", "for b7"),
@@ -128,6 +137,9 @@ CASES: dict[str, Case] = {
         lambda t: t.s.tensorize(t.b, "dot4_u8_i8_pairs"),
         "tensorize of loop b4 by 'dot4_u8_i8_pairs'",
         "elements of 'w0' are not known to be within 0..127", "for b4"),
+    "a temporary": (program(LONGER, LONG), lambda t: t.s.tensorize(t.i, "dot4_i8_i8_x8"),
+        "tensorize of loop i4 by 'dot4_i8_i8_x8'",
+        "a temporary of the implementation would have a size for each instance", "for i4"),
     "no such block": (program(DOT, DOTS), lambda t: t.s.tensorize("dots", "dot4_u8_i8"),
         "tensorize of block 'dots'", "there is no such block", ""),
     "a whole block": (program(DOT, DOTS), lambda t: t.s.tensorize("dot", "dot4_u8_i8"),
@@ -164,19 +176,23 @@ def test_refusal_of_candidates(intrinsic: str, sizes: dict[str, int], reason: st
 
 
 def test_refusal_of_apply() -> None:
-    """Mappings of other blocks: the schedule stays as it was, whichever step does not fit."""
+    """Mappings of other blocks, and of a factor that is itself a product: the schedule stays as it
+    was, whichever step does not fit."""
+    scaled = program(SCALED, "x: f32[5, 4], s: f32[5, 4], z: f32[5, 8], y: f32[4, 8]")
+    batched = contraction("bmk,bkn->bmn", {"b": 2, "m": 8, "k": 4, "n": 16})
+    narrow = contraction("mk,kn->mn", {"m": 4, "k": 4, "n": 16})
     best = candidates(MATMUL, "sum", "fma_f32_x8", {"m": 8})[0]
-    other = {
-        contraction("bmk,bkn->bmn", {"b": 2, "m": 8, "k": 4, "n": 16}):
-            "apply of block 'sum' by 'fma_f32_x8' in 'contraction': the mapping is of another"
-            " block",
-        contraction("mk,kn->mn", {"m": 4, "k": 4, "n": 16}):
-            "tensorize of loop m10 by 'fma_f32_x8' in 'contraction': block 'sum' is guarded by a"
-            " predicate",
-    }  # fmt: skip
-    for function, reason in other.items():
+    own = candidates(scaled, "sum", "fma_f32_x8", {"m": 4})[0]
+    for function, mapping, reason in (
+        (batched, best, "apply of block 'sum' by 'fma_f32_x8' in 'contraction': the mapping is of"
+            " another block"),
+        (narrow, best, "tensorize of loop m10 by 'fma_f32_x8' in 'contraction': block 'sum' is"
+            " guarded by a predicate"),
+        (scaled, own, "apply of block 'sum' by 'fma_f32_x8' in 'f': x0[u9, v7]*s1[u9, v7] is no"
+            " factor of a product that it sums up"),
+    ):  # fmt: skip
         s = Schedule(function)
         with pytest.raises(ScheduleError) as error:
-            apply(s, "sum", best)
+            apply(s, "sum", mapping)
         assert str(error.value).split("\n")[0] == reason
         assert s.function is function and not len(s.trace)

@@ -1,4 +1,4 @@
-"""What sampling steps, `place` and replays refuse: the whole text."""
+"""What sampling steps, `place`, replays and readers of traces refuse: the whole text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from passes.ir.node import IRError
 from passes.schedule.instruction import Instruction
 from passes.schedule.replay import replay
 from passes.schedule.schedule import Schedule
@@ -120,3 +121,25 @@ def test_only_samplings_decide() -> None:
     s.parallel(s.loops("out")[0])
     with pytest.raises(ValueError, match="step 1, parallel, decides nothing"):
         s.trace.decided(1, 3)
+
+
+TEXTS = {
+    "no JSON": ("[", "the trace is not JSON: Expecting value: line 1 column 2 (char 1)"),
+    "no name": ('[{"args": []}]', "step 1 of the trace cannot be read: 'name'"),
+    "no variable": (
+        '[{"name": "loops", "args": ["out"], "result": [{"var": "i"}]}]',
+        "step 1 of the trace cannot be read: 'i' is no variable",
+    ),
+    "unknown value": (
+        '[{"name": "unroll", "args": [{"loop": 1}]}]',
+        "step 1 of the trace cannot be read: what ['loop'] means is unknown",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_that_are_no_traces(name: str) -> None:
+    text, message = TEXTS[name]
+    with pytest.raises(IRError) as error:
+        Trace.from_json(text, matmul())
+    assert str(error.value) == message

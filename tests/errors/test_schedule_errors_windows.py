@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.unit.schedule.steps import Case, Steps, program, refusals
-from tests.unit.schedule.texts import PRODUCT, STREAM
+from tests.unit.schedule.texts import PRODUCT, STREAM, where
 
 PAD = """
 for i in range(n):
@@ -19,15 +19,7 @@ for j in range(n):
     with block("fill"):
         w = spatial(n, j)
         t[w, 0] = x[w]
-for i in range(n):
-    for k in range(10):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(10, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, u]*t[v, 0]
-"""
+""" + PRODUCT.replace("b[u]", "t[v, 0]")
 ROLL = """
 t = alloc(f32[n + 2])
 for j in range(n):
@@ -210,6 +202,9 @@ CASES: dict[str, Case] = {
         "q = spatial(n + 8, j + c)\n                t[v, q]").replace("a[v//4, q]", "x[v//4]")
         .replace("t[w + u, q]", "t[w + u, w + q]")),
     "roll sums": _roll("a loop around the windows drives its reduction", SUMS),
+    "roll predicate": _roll("its predicate says more than bounds of its iterators",
+        where(ROLL, "j%2 < 1").replace("            t[v]",
+        "            where(j%2 < 1)\n            t[v]")),
     "roll inputs": _roll("it reads 'a2', which loop j6 stores to", ROWS),
     "pipeline one": _pipe("its body is one statement, with nothing to overlap", PRODUCT, loop="i5"),
     "pipeline counts": _pipe("its body has 2 statements, each with one stage and place in the"

@@ -83,6 +83,14 @@ tensor only; it needs it in two
      |                            ^~~~~~~~~~~
 {FIT}""",
     ),
+    "attribute too few": (
+        CASE + "    epilogue:\n      - operator: softmax\n      - operator: reduce_sum\n",
+        """\
+my.yaml:12:19: error: case `one`: reduce_sum: attribute 'axis' is missing
+  12 |       - operator: reduce_sum
+     |                   ^~~~~~~~~~
+cure: add `attributes: {axis: …}`""",
+    ),
     "types that do not fit": (
         CASE + "      c: f32[5]\n    epilogue: [{operator: add, with: [c]}]\n",
         f"""\
@@ -189,6 +197,103 @@ my.yaml:10:15: error: `cases.0`: `c` is no input of the case
   10 |     constant: [c]
      |               ^~~
 cure: inputs: a, b""",
+    ),
+    "no operator": (
+        CASE.replace("    operator: contract\n", ""),
+        """\
+my.yaml:4:5: error: missing key `operator` in `cases.0`
+   4 |   - name: one
+     |     ^~~~~~~~~
+cure: add `operator: contract`""",
+    ),
+    "one bound": (
+        CASE.replace("f32", "i8") + "    values: {a: [3]}\n",
+        """\
+my.yaml:10:17: error: `cases.0.values.a` has no item 2
+  10 |     values: {a: [3]}
+     |                 ^~~
+cure: add it""",
+    ),
+    "bounds the wrong way round": (
+        CASE.replace("f32", "i8") + "    values: {a: [3, 1]}\n",
+        """\
+my.yaml:10:17: error: case `one`: lowest value 3 is above highest value 1
+  10 |     values: {a: [3, 1]}
+     |                 ^~~~~~
+cure: write the lowest value, then the highest""",
+    ),
+    "values beyond the type": (
+        CASE.replace("f32", "i8") + "    values: {a: [0, 200]}\n",
+        """\
+my.yaml:10:17: error: case `one`: i8 holds -128..127, not 0..200
+  10 |     values: {a: [0, 200]}
+     |                 ^~~~~~~~
+cure: choose values that the type holds""",
+    ),
+    "values of floats": (
+        CASE + "    values: {a: [0, 1]}\n",
+        """\
+my.yaml:10:14: error: case `one`: `a` is f32, and values are given to integers only
+  10 |     values: {a: [0, 1]}
+     |              ^
+cure: remove it""",
+    ),
+    "constant of unknown extents": (
+        ROWS + "    constant: [a]\n    dims: {rows: {min: 2, max: 8}}\n    sizes: [{rows: 4}]\n",
+        """\
+my.yaml:8:10: error: case `one`: f32[rows, 8]: a constant has extents that are numbers
+   8 |       a: f32[rows, 8]
+     |          ^~~~~~~~~~~~
+cure: write numbers, or take it out of `constant`""",
+    ),
+    "everything constant": (
+        CASE + "    constant: [b, a]\n",
+        """\
+my.yaml:10:15: error: `cases.0`: every input is constant, so there is nothing to compute
+  10 |     constant: [b, a]
+     |               ^~~~~~
+cure: take one out""",
+    ),
+    "dim and input of a name": (
+        ROWS.replace("a:", "rows:")
+        + "    dims: {rows: {min: 2, max: 8}}\n    sizes: [{rows: 4}]\n",
+        """\
+my.yaml:8:13: error: `cases.0`: `rows` is a dim as well
+   8 |       rows: f32[rows, 8]
+     |             ^~~~~~~~~~~~
+cure: give the input another name""",
+    ),
+    "input called as the result": (
+        CASE.replace("a:", "out:"),
+        """\
+my.yaml:8:12: error: `cases.0`: `out` is what results are called
+   8 |       out: f32[4, 8]
+     |            ^~~~~~~~~
+cure: give the input another name""",
+    ),
+    "type of nothing in memory": (
+        CASE.replace("f32[4", "index[4"),
+        """\
+my.yaml:8:10: error: case `one`: index[4, 8]: index is the type of dims, of no size in memory
+   8 |       a: index[4, 8]
+     |          ^~~~~~~~~~~
+cure: write a type such as `f32[rows, 64]`""",
+    ),
+    "type that is no text": (
+        CASE + "    epilogue: [{operator: cast, attributes: {dtype: 3}}]\n",
+        f"""\
+my.yaml:10:53: error: case `one`: cast: attribute 'dtype' must be an element type, not 3
+  10 |     epilogue: [{{operator: cast, attributes: {{dtype: 3}}}}]
+     |                                                     ^
+{FIT}""",
+    ),
+    "expression": (
+        CASE + "    epilogue: [{operator: reshape, attributes: {shape: [rows, 1]}}]\n",
+        """\
+my.yaml:10:56: error: case `one`: 'rows' is not defined here
+  10 |     epilogue: [{operator: reshape, attributes: {shape: [rows, 1]}}]
+     |                                                        ^~~~~~~~~
+cure: declare the dim in the case's `dims`, with its bounds""",
     ),
     "two of a name": (
         CASE + CASE,

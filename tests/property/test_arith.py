@@ -28,7 +28,7 @@ from tests.toys.index_math import (
     value,
 )
 
-QUICK = settings(max_examples=120, deadline=None, derandomize=True)
+QUICK = settings(max_examples=120, deadline=None)
 
 
 @QUICK

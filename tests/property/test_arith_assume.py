@@ -13,7 +13,7 @@ from passes.ir.dtypes import INDEX
 from passes.ir.expr import Const, Dim, Expr, Le, Lt, Var, both
 from tests.toys.index_math import ALL_POINTS, ENV, comparisons, value
 
-quiet = settings(deadline=None, derandomize=True)
+quiet = settings(deadline=None)
 SOME = Random(3).sample(ALL_POINTS, 250)
 N, M = Dim("n", 1, 4096), Dim("m", 0, 4096)
 

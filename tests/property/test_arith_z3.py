@@ -72,7 +72,7 @@ def _grown(inner):
 
 expressions = st.recursive(leaves, _grown, max_leaves=6)
 kinds = st.sampled_from([expr.Lt, expr.Le, expr.Eq, expr.Ne])
-CHECKED = settings(max_examples=120, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=120, deadline=None)
 
 
 @CHECKED
@@ -91,7 +91,7 @@ def test_no_proof_is_refuted(kind, a, b):
         assert not refuted(as_z3(claim))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 @given(
     st.tuples(*[st.integers(-9, 9)] * 3), st.integers(-80, 80), st.sampled_from([expr.Lt, expr.Le])
 )

@@ -15,13 +15,13 @@ V3 = Target(256, 16, 32768, 262144, ("avx2", "fma"))
 V4 = Target(512, 32, 32768, 1 << 20, ("avx512f", "avx512bw", "avx2", "fma"))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None)
 @given(loop_programs())
 def test_any_function_has_one(program: LoopProgram) -> None:
     _check(program)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None)
 @given(loop_programs())
 def test_reductions_in_chunks(program: LoopProgram) -> None:
     with pytest.MonkeyPatch.context() as patch:

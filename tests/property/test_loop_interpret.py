@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from passes.ir.loop import nests
 from tests.property.loop_programs import loop_programs
 
-QUICK = settings(max_examples=40, deadline=None, derandomize=True)
+QUICK = settings(max_examples=40, deadline=None)
 
 
 @QUICK

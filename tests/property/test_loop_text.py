@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from passes.ir.loop.canonical import canonical
 from passes.ir.loop.parse import parse_function
 from passes.ir.loop.text import Listing, print_function
-from tests.property.loop_programs import loop_programs, spelled_functions
+from tests.property.loop_programs import loop_programs
+from tests.property.spelled_functions import spelled_functions
 
-QUICK = settings(max_examples=60, deadline=None, derandomize=True)
+QUICK = settings(max_examples=60, deadline=None)
 
 
 @QUICK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,9 +15,8 @@ from passes.ir.loop.traverse import views_in
 from passes.ir.node import IRError, Node, postorder, rewrite
 from tests.property.loop_programs import LoopProgram, loop_programs
 from tests.unit.codegen.running import check_lowering
-from tests.unit.codegen.test_device import check_split
 
-QUICK = settings(max_examples=40, deadline=None, derandomize=True)
+QUICK = settings(max_examples=40, deadline=None)
 
 
 @st.composite
@@ -71,8 +71,9 @@ def test_every_stage_and_the_native_code_mean_the_same(program: LoopProgram, fac
 def test_threads_in_step_do_what_the_program_says(program: LoopProgram) -> None:
     function = lower_blocks(program.function)
     try:
-        split = split_device(function)
-    except IRError:
+        host = split_device(function)
+    except IRError as error:  # refused in words of its own, as an axis bound twice
+        assert str(error).startswith(f"'{function.name}': ")
         return
-    memory = [array.reshape(-1) for array in program.arrays]
-    check_split(function, split, program.dims, memory, "split")
+    for wanted, made in zip(program.run(), program.run(host, check_races=True), strict=True):
+        np.testing.assert_array_equal(made, wanted)

@@ -19,7 +19,6 @@ from tests.unit.schedule.programs import assert_same_meaning
 @settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    derandomize=True,
     max_examples=60,
 )
 @given(seed=st.integers(0, 1 << 32))

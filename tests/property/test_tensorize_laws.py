@@ -18,7 +18,7 @@ from passes.schedule.schedule import Schedule
 from passes.schedule.tree import ScheduleError
 from tests.unit.schedule.programs import assert_same_meaning
 
-quiet = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+quiet = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ROWS = ["v", "v", "v", "v*2", "3 - v", "v + 1", "v + u", "v//2", "1"]
 COLUMNS = ["l", "l", "l", "l + 3", "l*2", "l + v", "15 - l", "l%16", "l//2*2"]

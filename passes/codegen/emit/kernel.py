@@ -23,8 +23,10 @@ from passes.codegen.emit.values import Values
 from passes.ir.arith import lower_bound
 from passes.ir.dtypes import INDEX, DType
 from passes.ir.expr import Const, Expr, Max, Var, product
+from passes.ir.expr_text import name_of
+from passes.ir.loop.multiples import products
 from passes.ir.loop.nodes import Barrier, Buffer, For, Function, If, Seq, Stmt, Store, While
-from passes.ir.node import IRError, postorder
+from passes.ir.node import IRError
 
 BARRIER = "tk_barrier"
 PREFETCH = "prefetch"
@@ -39,11 +41,21 @@ class EmittedKernel(NamedTuple):
 
 
 class _Count(NamedTuple):
-    """A loop's variable, and the values that it runs through."""
+    """A loop, and the values that its variable runs through."""
 
-    var: Var
+    loop: For
     start: Value
     stop: Value
+
+
+class _Counted(NamedTuple):
+    """What a loop counts: its variable first, by one, then multiples of it by their strides."""
+
+    value: Value
+    stride: Value
+
+
+_ONE = Value("1", 0)
 
 
 def emit_kernel(function: Function) -> EmittedKernel:
@@ -175,32 +187,37 @@ class _Kernel:
         extent = self._values.of(loop.extent)
         low = lower_bound(loop.extent, self._values.env)
         self._values.env[loop.var] = (0, loop.extent - 1)
+        self._values.memory.products.update(products(loop))
         ahead = dict(loop.annotations).get(PREFETCH)
         if isinstance(ahead, int):
-            self._values.memory.ahead[loop.var] = ahead
+            self._values.memory.ahead[loop.var] = loop.var + ahead
+            for multiple in loop.multiples:
+                self._values.memory.ahead[multiple.var] = multiple.var + multiple.step * ahead
         if loop.kind == "parallel":
             if low is None or low < 0:  # shares of less than nothing would not be empty
                 extent = self._values.of(Max(loop.extent, Const(0, loop.extent.dtype)))
             start, stop = self._share(extent)
-            count = _Count(loop.var, start, stop)
+            count = _Count(loop, start, stop)
             self._branch(
                 self._less(start, stop, INDEX), lambda: self._loop(loop.body, count), None, "guard"
             )
         else:
-            count = _Count(loop.var, Value("0", 0), extent)
+            count = _Count(loop, Value("0", 0), extent)
             if low is not None and low > 0:
                 self._loop(loop.body, count)
             else:
                 runs = self._less(count.start, extent, loop.var.dtype)
                 self._branch(runs, lambda: self._loop(loop.body, count), None, "guard")
         del self._values.env[loop.var]
-        self._values.memory.ahead.pop(loop.var, None)
+        for var in (loop.var, *[multiple.var for multiple in loop.multiples]):
+            self._values.memory.products.pop(var, None)
+            self._values.memory.ahead.pop(var, None)
 
     def _less(self, a: Value, b: Value, dtype: DType) -> Value:
         return self.ssa.op(f"icmp slt {register_type(dtype)} {a.text}, {b.text}", depth_of(a, b))
 
     def _product(self, a: Value, b: Value) -> Value:
-        if a.text == "0":
+        if a.text == "0" or b is _ONE:
             return a
         return self.ssa.op(f"mul nsw i64 {a.text}, {b.text}", depth_of(a, b))
 
@@ -227,13 +244,16 @@ class _Kernel:
         scope = Scope("loop", head, effects.stored, effects.barrier)
         self._values.memory.forget(effects.stored, effects.barrier)
         self._values.settle()
+        strides: list[tuple[Var, Value]] = []
+        if isinstance(test, _Count):
+            of, loop = self._values.of, test.loop
+            strides = [(loop.var, _ONE), *[(m.var, of(m.step)) for m in loop.multiples]]
         ssa.scopes.append(scope)
         depth = ssa.depth
-        if isinstance(test, _Count):
-            counter = Value(ssa.fresh(f"{test.var.name}{test.var.ordinal}"), depth)
-            is_index = test.var.dtype == INDEX
-            scope.counter = counter.text if is_index and _is_innermost(body) else None
-            self._values.variables[test.var] = counter
+        counted: list[_Counted] = []
+        for var, stride in strides:
+            counted.append(_Counted(Value(ssa.fresh(name_of(var)), depth), stride))
+            self._values.variables[var] = counted[-1].value
         phis = [Value(ssa.fresh(), depth) for _ in carried]
         slots.update(zip(carried, phis, strict=True))
         live, self._live = self._live, after | effects.exposed
@@ -245,9 +265,10 @@ class _Kernel:
 
         slots = self._values.slots
         lines: list[str] = []
+        for var, _ in strides:
+            del self._values.variables[var]
         if isinstance(test, _Count):
-            del self._values.variables[test.var]
-            lines, again = self._count(test, counter, scope, before)
+            lines, again = self._count(test, counted, scope, before)
         for slot, phi, value in zip(carried, phis, initial, strict=True):
             ends = ((value.text, before), (slots[slot].text, scope.block))
             lines.append(_phi(_slot_type(slot), phi, *ends))
@@ -259,20 +280,18 @@ class _Kernel:
             slots[slot] = Value(slots[slot].text, min(slots[slot].depth, ssa.depth))
 
     def _count(
-        self, count: _Count, counter: Value, scope: Scope, before: str
+        self, count: _Count, counted: list[_Counted], scope: Scope, before: str
     ) -> tuple[list[str], str]:
         """Appends the next count and the test to a loop; gives the phis, and the test's value."""
-        ssa = self.ssa
-        following, more, spelled = ssa.fresh(), ssa.fresh(), register_type(count.var.dtype)
-        phis = [_phi(spelled, counter, (count.start.text, before), (following, scope.block))]
-        for stride, step in scope.multiples.items():
-            first, next_step = self._product(count.start, stride), ssa.fresh()
-            phis.append(_phi("i64", step, (first.text, before), (next_step, scope.block)))
-            scope.lines.append(f"  {next_step} = add nsw i64 {step.text}, {stride.text}")
-        scope.lines += [
-            f"  {following} = add nuw nsw {spelled} {counter.text}, 1",
-            f"  {more} = icmp slt {spelled} {following}, {count.stop.text}",
-        ]
+        spelled, phis, following = register_type(count.loop.var.dtype), [], []
+        for value, stride in counted:
+            first, after = self._product(count.start, stride), self.ssa.fresh()
+            phis.append(_phi(spelled, value, (first.text, before), (after, scope.block)))
+            flags = "nuw nsw" if stride is _ONE else "nsw"
+            scope.lines.append(f"  {after} = add {flags} {spelled} {value.text}, {stride.text}")
+            following.append(after)
+        more = self.ssa.fresh()
+        scope.lines.append(f"  {more} = icmp slt {spelled} {following[0]}, {count.stop.text}")
         return phis, more
 
     def _branch(
@@ -319,10 +338,6 @@ class _Kernel:
         self.ssa.scopes.pop()
         self._values.settle()
         return label, scope
-
-
-def _is_innermost(body: Stmt) -> bool:
-    return not any(isinstance(node, For | While) for node in postorder(body))
 
 
 def _pointer(buffer: Buffer) -> str:

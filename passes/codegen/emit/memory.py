@@ -1,9 +1,9 @@
 """Addresses, loads and stores of a kernel's buffers.
 
-A linear index is split by depth: what changes in outer loops moves a pointer there, what changes
-in an innermost one is counted along with it, the constant part comes last and folds into the
-addressing mode. Buffers never alias each other; a load is
-repeated only after a store to its buffer, and leaves a loop that does not store to it.
+A linear index is split by depth: what changes in outer loops moves a pointer there, multiples that
+a loop counts follow, the constant part comes last and folds into the addressing mode. Buffers never
+alias each other; a load is repeated only after a store to its buffer, and leaves a loop that does
+not store to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from passes.ir.loop.nodes import Buffer
 from passes.ir.node import IRError
 
 LOCAL_ALIGN = 64
-_SCALES = (1, 2, 4, 8)
 
 
 class Memory:
@@ -45,7 +44,8 @@ class Memory:
         self._stored = stored
         self._bases: dict[Buffer, Value] = {}
         self._versions: dict[Buffer, int] = {}
-        self.ahead: dict[Var, int] = {}  # loops with how many iterations ahead vectors are fetched
+        self.ahead: dict[Var, Expr] = {}  # what loops count, in the iteration to fetch ahead for
+        self.products: dict[Var, Expr] = {}  # the multiples of loop variables, spelled out
 
     def define(self, buffer: Buffer, base: str) -> None:
         """Says which pointer a buffer starts at."""
@@ -120,7 +120,7 @@ class Memory:
         """
         if not isinstance(position, Ramp) or buffer.scope != "global" or buffer in self._stored:
             return
-        later = {v: v + d for v, d in self.ahead.items() if v in free_vars(position.base)}
+        later = {v: e for v, e in self.ahead.items() if v in free_vars(position.base)}
         if later:
             pointer, _ = self._pointer(buffer, simplify(substitute(position.base, later)))
             name = self._ssa.declare("void", "llvm.prefetch.p0", ["ptr", "i32", "i32", "i32"])
@@ -215,47 +215,34 @@ class Memory:
         pointer = self._bases.get(buffer)
         if pointer is None:
             raise IRError(f"'{buffer.name}{buffer.ordinal}' is neither a parameter nor allocated")
-        size = buffer.dtype.bytes
-        align = LOCAL_ALIGN if buffer.scope == "local" else size
         constant, by_depth = 0, dict[int, Terms]()
-        counted: list[Value] = []
+        counted: list[Terms] = []
         for factors, coefficient in terms(position).items():
-            align = gcd(align, coefficient * size)
             if not factors:
                 constant = coefficient
-            elif (step := self._multiple(factors, coefficient * size)) is not None:
-                counted.append(step)
+            elif factors[0] in self.products:
+                counted.append({factors: coefficient})
             else:
                 depth = depth_of(*[self._evaluate(factor) for factor in factors])
                 by_depth.setdefault(depth, {})[factors] = coefficient
         element = memory_type(buffer.dtype)
-        for depth in sorted(by_depth):
-            pointer = self._moved(pointer, self._evaluate(build(by_depth[depth])), element)
-        for step in counted:
-            pointer = self._moved(pointer, step, "i8")
+        for part in [*[by_depth[depth] for depth in sorted(by_depth)], *counted]:
+            pointer = self._moved(pointer, self._evaluate(build(part)), element)
         if constant:
             pointer = self._moved(pointer, Value(str(constant), 0), element)
-        return pointer, align
+        return pointer, self._align(buffer, position)
+
+    def _align(self, buffer: Buffer, position: Expr) -> int:
+        """Bytes that an element's address is a multiple of."""
+        size = buffer.dtype.bytes
+        if buffer.scope != "local":
+            return size
+        parts = terms(substitute(position, self.products))
+        return gcd(LOCAL_ALIGN, *[coefficient * size for coefficient in parts.values()])
 
     def _moved(self, pointer: Value, offset: Value, element: str) -> Value:
         text = f"getelementptr {element}, ptr {pointer.text}, i64 {offset.text}"
         return self._ssa.op(text, depth_of(pointer, offset))
-
-    def _multiple(self, factors: tuple[Expr, ...], nbytes: int) -> Value | None:
-        """The term of an address, in bytes, if the loop it moves with counts it along.
-
-        What the addressing mode multiplies for nothing is left to it.
-        """
-        if len(factors) == 1 and nbytes in _SCALES:
-            return None
-        values = [self._evaluate(factor) for factor in factors]
-        depth = depth_of(*values)
-        moving = [number for number, value in enumerate(values) if value.depth == depth]
-        if depth == 0 or len(moving) > 1:
-            return None
-        rest = tuple([f for number, f in enumerate(factors) if number != moving[0]])
-        stride = self._evaluate(build({rest: nbytes}))
-        return self._ssa.multiple(values[moving[0]], stride)
 
     def _gather(self, buffer: Buffer, position: Expr, dtype: DType) -> Value:
         """Lanes from here and there: vectors that hold them all, shuffled, or one by one."""

@@ -14,8 +14,6 @@ from typing import Literal, NamedTuple
 from passes.ir.loop.nodes import Buffer
 
 ScopeKind = Literal["entry", "loop", "branch", "guard"]
-MOST_MULTIPLES = 6
-"""Counted multiples of one loop; each takes an integer register."""
 
 
 class Value(NamedTuple):
@@ -29,17 +27,12 @@ class Value(NamedTuple):
 class Scope:
     """Open lines of one block of the structure; `block` is the label of its last basic block.
     A `guard` is the branch around a loop that may have no iterations.
-
-    An innermost loop says which `counter` it has; `multiples` of it, by their stride, are counted
-    along with it instead of being multiplied anew in every iteration.
     """
 
     kind: ScopeKind
     block: str
     stored: frozenset[Buffer] = frozenset()
     barrier: bool = False
-    counter: str | None = None
-    multiples: dict[Value, Value] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     known: dict[Hashable, Value] = field(default_factory=dict)
 
@@ -89,16 +82,6 @@ class Ssa:
         scope.lines.append(f"  {value.text} = {text}")
         scope.known[key] = value
         return value
-
-    def multiple(self, counter: Value, stride: Value) -> Value | None:
-        """`counter * stride`, if that is the counter of the innermost scope, an innermost loop."""
-        scope = self.scopes[-1]
-        if scope.counter != counter.text or stride.depth >= counter.depth:
-            return None
-        found = scope.multiples.get(stride)
-        if found is None and len(scope.multiples) < MOST_MULTIPLES:
-            found = scope.multiples[stride] = Value(self.fresh("step"), counter.depth)
-        return found
 
     def hint(self, text: str, depth: int) -> None:
         """An instruction without a value or an effect that counts, once in the scope `depth`."""

@@ -8,7 +8,7 @@ from passes.codegen.emit.effects import Slot, slot_of
 from passes.codegen.emit.memory import Memory
 from passes.codegen.emit.ssa import Ssa, Value, depth_of
 from passes.codegen.emit.types import literal, memory_type, register_type, splat, vector
-from passes.ir.arith import lower_bound, prove
+from passes.ir.arith import lower_bound, prove, substitute
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import (
     And,
@@ -74,9 +74,10 @@ class Values:
         """Whether a scalar or contiguous position is known to lie in the buffer."""
         key = buffer, position
         if key not in self._inside:
-            first = last = position
-            if isinstance(position, Ramp):
-                first, last = position.base, position.base + (position.lanes - 1)
+            place: Expr = substitute(position, self.memory.products)
+            first = last = place
+            if isinstance(place, Ramp):
+                first, last = place.base, place.base + (place.lanes - 1)
             inside = And(Le(const(0), first), Lt(last, product(buffer.shape)))
             self._inside[key] = first.dtype == INDEX and prove(inside, self.env)
         return self._inside[key]

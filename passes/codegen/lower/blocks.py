@@ -12,8 +12,10 @@
 
 A predicate becomes an `if`, dropped where it provably holds. Accesses of a view become accesses of
 the buffer that it is a region of. An update stores first what no later result reads; where each
-needs the others, through temporaries. A loop whose lanes would update the same tuple is serial.
-Copies are done where they are issued, and waits disappear. Exact.
+needs the others, through temporaries. A loop whose lanes would update the same tuple is serial, and
+so is one that needs such temporaries for lanes of unknown number. Copies are done where they are
+issued, and waits disappear. Multiples of loop variables are products again: `strength` finds those
+of the loops that are left. Exact.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from __future__ import annotations
 from passes.codegen.lower.walk import NOTHING, Walk, branch
 from passes.ir.arith import free_vars, simplify, substitute
 from passes.ir.expr import TRUE, Const, Eq, Expr, Var, both, const
+from passes.ir.loop.multiples import spelled_out
 from passes.ir.loop.nodes import (
     AsyncGroup,
     AsyncWait,
@@ -42,7 +45,7 @@ from passes.ir.node import Node, postorder, rewrite
 def lower_blocks(function: Function) -> Function:
     """The function without blocks, views, updates of tuples and asynchronous copies."""
     walk = _Blocks(function)
-    body = walk.stmt(function.body)
+    body = walk.stmt(spelled_out(function.body))
     return function.replace(body=body, allocs=(*function.allocs, *walk.temporaries))
 
 
@@ -51,7 +54,7 @@ class _Blocks(Walk):
         super().__init__(function)
         self.temporaries: list[Buffer] = []
         self.views: dict[Buffer, View] = {}
-        self._serial: set[Var] = set()  # loops whose iterations update the same tuple
+        self._serial: set[Var] = set()  # loops whose iterations cannot be lanes
 
     def stmt(self, stmt: Stmt) -> Stmt:
         if isinstance(stmt, Update):
@@ -126,8 +129,9 @@ class _Blocks(Walk):
 
     def _temporary(self, target: Load) -> Load:
         """A place for a result until all are known, one for each lane."""
-        lanes = [loop for loop in self.loops if loop.kind == "vectorized"]
-        lanes = [loop for loop in lanes if isinstance(loop.extent, Const)]
+        vectors = [loop for loop in self.loops if loop.kind == "vectorized"]
+        lanes = [loop for loop in vectors if isinstance(loop.extent, Const)]
+        self._serial.update(loop.var for loop in vectors if loop not in lanes)
         shape = tuple([loop.extent for loop in lanes]) or (const(1),)
         name, dtype = f"{target.buffer.name}_new", target.buffer.dtype
         made = Buffer(name, next(self._ordinals), shape, dtype, "local")

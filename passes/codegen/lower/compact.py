@@ -176,7 +176,8 @@ def _region(
 def _written_first(uses: list[Use], regions: list[_Region], around: tuple[For, ...]) -> bool:
     """True if each iteration of the innermost loop around begins by writing all that it touches.
 
-    The first statement with an access must be a nest of stores alone, one for each element.
+    The first statement with an access must be a nest of stores alone, one for each element, that
+    surely runs.
     """
     depth = len(around)
     first = uses[0][1][depth] if len(uses[0][1]) > depth else None
@@ -188,7 +189,7 @@ def _written_first(uses: list[Use], regions: list[_Region], around: tuple[For, .
     mine = [(access, loops) for access, loops in uses if loops[depth : depth + 1] == (first,)]
     if any(isinstance(access, Load) for access, _ in mine):
         return False
-    if any(isinstance(node, If) for node in postorder(first)):
+    if any(isinstance(node, If | While) for node in postorder(first)):
         return False
     access, loops = mine[0]
     if any(i.dtype.lanes > 1 for i in access.indices):
@@ -197,7 +198,9 @@ def _written_first(uses: list[Use], regions: list[_Region], around: tuple[For, .
     for i, region in zip(access.indices, regions, strict=True):
         if not _visits_all(simplify(i - region.base), region.size, extents):
             return False
-    return True
+    env = _ranges(loops)
+    again = [loop.extent for loop in loops[depth:] if loop.var in extents]
+    return all(prove(Le(const(1, extent.dtype), extent), env) for extent in again)
 
 
 def _visits_all(offset: Expr, size: int, extents: dict[Var, int | None]) -> bool:

@@ -1,30 +1,32 @@
-"""A function with thread blocks becomes a host program and the kernels that it launches.
+"""A function with thread blocks becomes a host program with the kernels that it launches.
 
-    for b2 in block.x(n//64):                  host:      launch("f_0", n)      n//64 blocks
-        for t3 in thread.x(64):          →                                      of 64 threads
-            y1[b2*64 + t3] = …             kernel f_0:    y1[block_x*64 + thread_id()] = …
+    for b2 in block.x(n//64):                  @device(grid=[n//64, 1, 1], threads=[64, 1, 1], …)
+        for t3 in thread.x(64):          →     def f_0(…, *, n, block_x):
+            y1[b2*64 + t3] = …                     y1[block_x*64 + thread_id()] = …
+                                               launch("f_0", [n], […, y1])
 
 Each nest of loops over blocks is a kernel, whose function is that of one thread (see `threads`); a
 dim of its own tells it which block it is in. What stands outside is a kernel of a single block.
 Temporaries that all threads see stay with the host and become parameters; those of scope `shared`
-belong to a block. Exact.
+belong to a block. A function without thread blocks stays as it is. Exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from passes.codegen.lower.threads import one_thread
 from passes.ir.arith import free_vars, substitute, upper_bound
 from passes.ir.expr import Dim, Expr, Var, const
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
+    PLACES,
     Block,
     Buffer,
     For,
     Function,
     If,
+    Kernel,
     Launch,
     Load,
     Seq,
@@ -37,39 +39,22 @@ from passes.ir.node import IRError, Node, postorder, rewrite
 _FAR = 1 << 31
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """What a launch runs: `function` on each of `block` threads (along x, y and z) in each of
-    `grid` blocks. The function's last dims, those of `indices`, are the block's place in the grid;
-    `thread_id()` is the thread's number in its block."""
-
-    function: Function
-    grid: tuple[Expr, Expr, Expr]
-    block: tuple[Expr, Expr, Expr]
-    indices: tuple[Dim, ...]
-
-
-@dataclass(frozen=True)
-class Split:
-    """A host program and its kernels by name."""
-
-    host: Function
-    kernels: Mapping[str, Kernel]
-
-
-def split_device(function: Function) -> Split:
-    """The two sides of a function without blocks (of the loop IR).
+def split_device(function: Function) -> Function:
+    """The host program of a function without blocks (of the loop IR), with its kernels.
 
     Raises IRError for what a grid of thread blocks cannot run.
     """
-    if any(isinstance(node, Block) for node in postorder(function.body)):
+    nodes = postorder(function.body)
+    if not any(_is_grid(node) for node in nodes):
+        return function
+    if any(isinstance(node, Block) for node in nodes):
         raise IRError(f"'{function.name}': the host/device split comes after the pass 'blocks'")
     splitter = _Splitter(function)
     body = splitter.host(function.body, {})
     allocs = tuple([buffer for buffer in function.allocs if buffer.scope == "global"])
     attrs = (*function.attrs, ("kind", "host"))
-    host = function.replace(body=body, allocs=allocs, attrs=attrs)
-    return Split(host, splitter.kernels)
+    kernels = tuple(splitter.kernels)
+    return function.replace(body=body, allocs=allocs, attrs=attrs, kernels=kernels)
 
 
 def _is_grid(node: Node) -> bool:
@@ -79,7 +64,7 @@ def _is_grid(node: Node) -> bool:
 class _Splitter:
     def __init__(self, function: Function) -> None:
         self.function = function
-        self.kernels: dict[str, Kernel] = {}
+        self.kernels: list[Kernel] = []
         self._owner: dict[Buffer, str] = {}
 
     def refuse(self, reason: str) -> IRError:
@@ -130,8 +115,8 @@ class _Splitter:
                 raise self.refuse(
                     "how many thread blocks there are must be known before the kernel runs"
                 )
-            dim = _dim(body.kind.replace(".", "_"), upper_bound(extent))
-            places[body.kind] = (dim, body.extent)
+            dim = _dim(PLACES[body.kind], upper_bound(extent))
+            places[body.kind] = (dim, extent)
             values[body.var] = dim
             body = body.body
         if any(_is_grid(node) for node in postorder(body)):
@@ -155,7 +140,7 @@ class _Splitter:
         attrs = (*self.function.attrs, ("kind", "device"))
         made = Function(name, (*dims, *indices), tuple(buffers), tuple(allocs), program.body, attrs)
         x, y, z = (places[axis][1] if axis in places else const(1) for axis in BLOCK_AXES)
-        self.kernels[name] = Kernel(made, (x, y, z), program.threads, indices)
+        self.kernels.append(Kernel(made, (x, y, z), program.threads, indices))
         return Launch(name, tuple(given), tuple(buffers))
 
     def _claim(self, buffers: frozenset[Buffer], kernel: str) -> None:

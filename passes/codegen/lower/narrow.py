@@ -54,6 +54,7 @@ class _Narrow(Walk):
     def __init__(self, function: Function, *, scalars: bool) -> None:
         super().__init__(function)
         self._scalars = scalars
+        self._lanes: dict[int, Var] = {}  # the number of a lane, for each count of them
 
     def loop(self, loop: For) -> Stmt:
         body, extent = self.inside(loop), self.expr(loop.extent)
@@ -101,9 +102,9 @@ class _Narrow(Walk):
     def _comparison(self, e: Compare) -> Expr | None:
         lanes = e.a.dtype.lanes
         gap = simplify(e.a - e.b) if lanes > 1 else e.a
-        if isinstance(gap, Ramp) and isinstance(e, Lt | Le | Eq | Ne):
+        reach = gap.stride * (lanes - 1) if isinstance(gap, Ramp) else 0
+        if isinstance(gap, Ramp) and isinstance(e, Lt | Le | Eq | Ne) and abs(reach) < _MOST:
             # base + k*stride against 0: k*stride against -base, which may be cut off beyond
-            reach = gap.stride * (lanes - 1)
             limit = self._within(const(0) - gap.base, min(0, reach) - 1, max(0, reach) + 1)
             return type(e)(Ramp(const(0, I32), gap.stride, lanes), Broadcast(limit, lanes))
         if lanes == 1 and not self._scalars:
@@ -122,20 +123,39 @@ class _Narrow(Walk):
         """`e` in 32 bits; None if it, or what it is computed from, may not fit."""
         if isinstance(e, Cast) and e.value.dtype.scalar == I32:
             return e.value
+        if not self._fits(e):
+            return None
         if isinstance(e, Ramp):
-            base, last = self._short(e.base), e.base + e.stride * (e.lanes - 1)
-            fits = base is not None and self._fits(last)
-            return Ramp(base, e.stride, e.lanes) if base is not None and fits else None
+            base = self._short(e.base)
+            return None if base is None else Ramp(base, e.stride, e.lanes)
         if isinstance(e, Broadcast):
             value = self._short(e.value)
             return None if value is None else Broadcast(value, e.lanes)
-        if e.dtype.lanes == 1 and not self._fits(e):
-            return None
         if isinstance(e, _ARITHMETIC) and (self._scalars or e.dtype.lanes > 1):
             a, b = self._short(e.a), self._short(e.b)
             return None if a is None or b is None else type(e)(a, b)
         return cast(e, I32) if e.dtype.lanes == 1 else None
 
     def _fits(self, e: Expr) -> bool:
-        low, high = bounds(e, self.ranges(free_vars(e)))
+        """Whether 32 bits hold `e`, in each of its lanes."""
+        one = self._in_lane(e)
+        if one is None:
+            return False
+        lanes = {var: (0, count - 1) for count, var in self._lanes.items()}
+        low, high = bounds(one, {**self.ranges(free_vars(one)), **lanes})
         return low is not None and high is not None and low >= _LEAST and high <= _MOST
+
+    def _in_lane(self, e: Expr) -> Expr | None:
+        """What `e` is in a lane, whose number is a variable; None if that cannot be told."""
+        if e.dtype.lanes == 1:
+            return e
+        if isinstance(e, Ramp):
+            if e.lanes not in self._lanes:
+                self._lanes[e.lanes] = Var("lane", next(self._ordinals), INDEX)
+            return e.base + self._lanes[e.lanes] * e.stride
+        if isinstance(e, Broadcast):
+            return self._in_lane(e.value)
+        if not isinstance(e, _ARITHMETIC):
+            return None
+        a, b = self._in_lane(e.a), self._in_lane(e.b)
+        return None if a is None or b is None else type(e)(a, b)

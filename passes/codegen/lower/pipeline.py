@@ -40,13 +40,13 @@ from passes.ir.loop.nodes import (
 from passes.ir.node import IRError, Node, rewrite
 from passes.schedule.accesses import ranges
 from passes.schedule.pipelining import ASYNC, ORDER, STAGES, Pipeline, noted, planned
+from passes.schedule.renaming import renamed
 from passes.schedule.tree import (
     blocks_in,
     fresh_label,
     fresh_ordinal,
     get_loop,
     loaded,
-    renamed,
     replace,
     spell,
     statements,

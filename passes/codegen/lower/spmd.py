@@ -34,7 +34,12 @@ from passes.ir.node import IRError, Node, postorder, rewrite
 
 
 def share_work(function: Function) -> Function:
-    """The function as each thread runs it. Raises `IRError` for private data that is shared."""
+    """The function as each thread runs it. Raises `IRError` for private data that is shared.
+
+    A kernel of a device is one thread's program already.
+    """
+    if ("kind", "device") in function.attrs:
+        return function
     _check_private(function)
     return function.replace(body=_team(function.body))
 

@@ -251,6 +251,16 @@ def _outside(stmt: Stmt) -> list[Node]:
     return found
 
 
+def _steering(stmt: Stmt) -> list[Node]:
+    """The nodes of what every thread evaluates on its way to loops over threads."""
+    if _is_thread(stmt) or _is_alone(stmt):
+        return []
+    found: list[Node] = []
+    for child in stmt.children:
+        found += _steering(child) if isinstance(child, Stmt) else postorder(child)
+    return found
+
+
 class _Private:
     """Private buffers: those with an element for each thread lose the axes that say which."""
 
@@ -263,10 +273,11 @@ class _Private:
             for node in nodes:
                 if isinstance(node, Load | Store) and node.buffer.scope not in _SHARED:
                     uses.setdefault(node.buffer, []).append((nest, node))
+        asked = {node.buffer for node in _steering(block) if isinstance(node, Load)}
         for buffer, found in uses.items():
             if buffer.scope not in ("local", "register"):
                 raise refuse(f"buffer '{buffer.name}{buffer.ordinal}' has scope '{buffer.scope}'")
-            axes = self._own_axes(found)
+            axes = None if buffer in asked else self._own_axes(found)
             if axes is None:
                 raise refuse(
                     f"{buffer.scope} buffer '{buffer.name}{buffer.ordinal}' is private to a thread"

@@ -169,8 +169,8 @@ def _interval(e: Expr, ranges: Ranges) -> Interval:
             if all(one.lo is not None and one.lo >= 0 for one in both):
                 bits = [one.hi.bit_length() for one in both if one.hi is not None]
                 return Interval(0, (1 << max(bits)) - 1 if len(bits) == 2 else None)
-        case expr.Shr(a, b) if isinstance(b, expr.Const) and b.value >= 0:
-            step = 1 << min(int(b.value), 64)
+        case expr.Shr(a, b) if isinstance(b, expr.Const) and 0 <= b.value < 64:
+            step = 1 << int(b.value)
             return _quotient(memo[a], Interval(step, step))
         case expr.Cast(value, _) if not value.dtype.is_float:
             return memo[value]

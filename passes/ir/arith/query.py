@@ -103,7 +103,10 @@ def linear(
     """(coefficients, rest) with e = sum of coefficient*variable + rest, or None.
 
     Coefficients and rest are free of `variables`; those that do not occur have no coefficient.
+    A vector has no such form.
     """
+    if e.dtype.lanes > 1:
+        return None
     wanted = frozenset(variables)
     coefficients: dict[Var, Terms] = {}
     rest: Terms = {}

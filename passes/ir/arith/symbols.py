@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from passes.ir import expr
 from passes.ir.derived import Derived, union
 from passes.ir.expr import FALSE, TRUE, Dim, Expr, Var
-from passes.ir.loop.nodes import Block, BlockIter, For, TupleCombiner
+from passes.ir.loop.nodes import Block, BlockIter, For, Multiple, TupleCombiner
 from passes.ir.node import IRError, Node
 
 N = TypeVar("N", bound=Node)
@@ -20,7 +20,7 @@ def _free(node: Node, below: Sequence[frozenset[Var]]) -> frozenset[Var]:
         return frozenset((node,))
     found = union(below)
     if found and isinstance(node, For):
-        return found - {node.var}
+        return found.difference([node.var, *[multiple.var for multiple in node.multiples]])
     if found and isinstance(node, Block):
         return found.difference([iterator.var for iterator in node.iters])
     if found and isinstance(node, TupleCombiner):
@@ -84,7 +84,7 @@ def substitute(node: N, values: Mapping[Any, Expr]) -> N:
             stack.extend(missing)
             continue
         stack.pop()
-        if isinstance(item, (For, BlockIter)) and not isinstance(done[item.var], Var):
+        if isinstance(item, (For, BlockIter, Multiple)) and not isinstance(done[item.var], Var):
             name = f"{item.var.name}{item.var.ordinal}"
             raise IRError(f"cannot substitute a value for {name}: the statement binds it")
         done[item] = folded(type(item), [_mapped(value, done) for value in item.values()])

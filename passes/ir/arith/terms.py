@@ -17,7 +17,6 @@ from passes.ir.expr import Add, Const, Dim, Expr, Mul, Sub, Var
 Monomial: TypeAlias = "tuple[Expr, ...]"
 Terms: TypeAlias = "dict[Monomial, int]"
 
-ZERO: Terms = {}
 _LARGEST_PRODUCT = 64
 
 

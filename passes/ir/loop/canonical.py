@@ -18,6 +18,7 @@ from passes.ir.loop.nodes import (
     If,
     Launch,
     Load,
+    Multiple,
     Seq,
     Stmt,
     Store,
@@ -53,8 +54,9 @@ class _Renaming:
         allocs = tuple([self.buffer(b) for b in function.allocs])
         for combiner in combiners_in(function.body):
             self.combiners[combiner] = self.combiner(combiner)
+        kernels = [k.replace(function=canonical(k.function)) for k in function.kernels]
         self.function = function.replace(
-            params=params, allocs=allocs, body=self.stmt(function.body)
+            params=params, allocs=allocs, body=self.stmt(function.body), kernels=tuple(kernels)
         )
 
     def fresh(self, name: str) -> int:
@@ -107,8 +109,12 @@ class _Renaming:
                 return seq(*[self.stmt(inner) for inner in stmts])
             case For():
                 extent = self.expr(stmt.extent)
+                steps = [self.expr(multiple.step) for multiple in stmt.multiples]
                 var = self.var(stmt.var)
-                return stmt.replace(var=var, extent=extent, body=self.stmt(stmt.body))
+                own = [self.var(multiple.var) for multiple in stmt.multiples]
+                multiples = tuple(map(Multiple, own, steps))
+                body = self.stmt(stmt.body)
+                return stmt.replace(var=var, extent=extent, body=body, multiples=multiples)
             case If(cond, then, other):
                 condition, first = self.expr(cond), self.stmt(then)
                 return If(condition, first, None if other is None else self.stmt(other))

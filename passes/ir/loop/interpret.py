@@ -8,22 +8,29 @@ whole-array operations with the same results bit for bit (`nests`).
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from passes.ir.evaluate import integer
+from passes.ir.expr import Dim, Var
 from passes.ir.loop.closures import THREAD, THREADS, TRACKED, Evaluator, Frame, Run
 from passes.ir.loop.lanes import in_step
 from passes.ir.loop.memory import Array, ExecutionError, Races, allocate, bind
+from passes.ir.loop.multiples import spelled_out
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
+    PLACES,
     Barrier,
     Buffer,
     For,
     Function,
     If,
+    Kernel,
     Launch,
     Seq,
     Stmt,
@@ -31,7 +38,7 @@ from passes.ir.loop.nodes import (
 )
 from passes.ir.loop.statements import Statements, sequence
 from passes.ir.loop.traverse import stored_in
-from passes.ir.node import IRError
+from passes.ir.node import IRError, Node, rewrite
 
 TeamRun: TypeAlias = Callable[[list[Frame]], None]
 
@@ -47,10 +54,14 @@ def interpret(
 ) -> None:
     """Runs `function`; `arrays` are its parameters in order and are changed in place.
 
+    `kernels` are those that a host program launches beside its own.
+
     A parameter of one axis may be given an array of more: its memory is taken flat. With several
     `threads`, every thread runs the whole body but only its chunk of each parallel loop, one
     thread after the other between barriers, as a lowered kernel does. `check_races` finds
     parallel iterations (threads, if several) that touch what another one stores to.
+    A kernel on a device runs block by block, the threads of a block in step from barrier to
+    barrier; so one that is missing is found, as a race or as a read of what nobody has stored yet.
     Raises `ExecutionError` for anything the IR forbids.
     """
     races = Races() if check_races else None
@@ -62,6 +73,17 @@ def interpret(
     given = [(np.asanyarray(a), None) for a in arrays]
     with np.errstate(all="ignore"):
         program.launch([dims[d.name] for d in function.dims], given, threads)
+
+
+def _of_a_team(kernel: Function) -> Function:
+    """The function of a thread as one of a team: what a block shares, the team shares."""
+
+    def rule(node: Node) -> Node | None:
+        if isinstance(node, Buffer) and node.scope == "shared":
+            return node.replace(scope="global")
+        return None
+
+    return rewrite(kernel, rule)
 
 
 class _Program:
@@ -81,7 +103,7 @@ class _Program:
             self.evaluator.slot(node)
         buffers = (*function.params, *function.allocs)
         self.shapes = {b: self.evaluator.roots(b.shape) for b in buffers}
-        body = in_step(function.body)
+        body = in_step(spelled_out(function.body))
         self.stored = stored_in(body)
         self.private = [b for b in function.allocs if b.scope != "global"]
         self.statements = Statements(self.evaluator, self._launch, self._renew)
@@ -244,7 +266,7 @@ class _Program:
         """Whether all threads meet inside; the threads of a thread block meet on their own."""
         if isinstance(stmt, Barrier):
             return True
-        if isinstance(stmt, Launch):
+        if isinstance(stmt, Launch) and self._device(stmt) is None:
             kernel = self._kernel(stmt)
             shared = any(b.scope == "global" for b in kernel.allocs)
             return shared or self._synchronises(kernel.body)
@@ -253,6 +275,11 @@ class _Program:
         return any(self._synchronises(s) for s in stmt.children if isinstance(s, Stmt))
 
     # Kernels
+
+    def _device(self, stmt: Launch) -> Kernel | None:
+        """The kernel of a launch, if it runs on a device."""
+        own = [k for k in self.function.kernels if k.function.name == stmt.kernel]
+        return own[0] if own else None
 
     def _kernel(self, stmt: Launch) -> Function:
         kernel = self.kernels.get(stmt.kernel)
@@ -265,10 +292,32 @@ class _Program:
         return kernel
 
     def _launch(self, stmt: Launch) -> Run:
+        device = self._device(stmt)
+        if device is not None:
+            return self._grid(stmt, device)
         callee, give = self._callee(stmt)
 
         def launch(frame: Frame) -> None:
             callee.team(callee.frames(*give(frame), [(frame[THREAD], frame[THREADS])]))
+
+        return launch
+
+    def _grid(self, stmt: Launch, kernel: Kernel) -> Run:
+        """A launch on a device: block by block, each run by a team of threads."""
+        program = _Program(_of_a_team(kernel.function), {}, self.races, self.compiled)
+        dims = self.evaluator.roots(stmt.dims)
+        slots = [self.evaluator.slot(buffer) for buffer in stmt.buffers]
+        named = kernel.function.dims[: len(stmt.dims)]
+        bound = [list(PLACES.values()).index(dim.name) for dim in kernel.place]
+
+        def launch(frame: Frame) -> None:
+            given = dims.run(frame)
+            values: dict[Dim | Var, int] = dict(zip(named, given, strict=True))
+            threads = math.prod([integer(e, values) for e in kernel.threads])
+            spans = [range(integer(e, values)) for e in kernel.grid]
+            arrays = [(frame[slot], frame[slot + 1]) for slot in slots]
+            for place in itertools.product(*spans):
+                program.launch([*given, *[place[axis] for axis in bound]], arrays, threads)
 
         return launch
 

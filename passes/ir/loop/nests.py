@@ -91,14 +91,18 @@ class Nest:
 
     def run(self, frame: Frame, loops: Sequence[Fn]) -> None:
         """Runs the nest; `loops[i]` runs loop i and those inside it one by one."""
-        self._run(frame, 0, [span(frame) for _, span in self.loops], loops)
+        spans: list[tuple[int, int]] = []
+        for _, span in self.loops:  # an empty loop asks nothing of those inside it
+            low, high = span(frame)
+            if low >= high:
+                return
+            spans.append((low, high))
+        self._run(frame, 0, spans, loops)
 
     def _run(
         self, frame: Frame, start: int, spans: list[tuple[int, int]], loops: Sequence[Fn]
     ) -> None:
         sizes = [high - low for low, high in spans]
-        if min(sizes) <= 0:
-            return
         inner = math.prod(sizes[1:])
         if sizes[0] * inner <= _WORTH_IT:
             loops[start](frame)

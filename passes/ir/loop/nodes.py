@@ -1,7 +1,8 @@
 """Loop IR: programs over buffers, scheduled by rewriting.
 
-    function ::= Function(name, dims, params, allocs, body, attrs)
-    s        ::= Seq(stmts) | For(var, extent, body, kind) | While(cond, body)
+    function ::= Function(name, dims, params, allocs, body, attrs, kernels)
+    kernel   ::= Kernel(function, grid, threads, place)            (of host programs only)
+    s        ::= Seq(stmts) | For(var, extent, body, kind, multiples) | While(cond, body)
                | If(cond, then, other?)
                | Block(label, iters, bindings, body, init?, predicate?, views)
                | Store(buffer, indices, value) | Update(targets, operands, combiner)
@@ -42,6 +43,21 @@ issue a group together: their loops are inside it.
 A loop bound to `thread.x` runs an iteration on each thread of a block, one bound to `block.x` on
 each block of a grid: the text is one thread block's program in which every thread loop is over
 before the next one starts. A barrier between two of them is where the threads meet.
+
+A host program has the kernels that it launches on a device with it:
+
+    @kernel(kind="host")
+    def twice(x0: f32[n], *, n: dim[64, 4096]):
+        @device(grid=[n//64, 1, 1], threads=[64, 1, 1], place=[block_x])
+        @kernel(kind="device")
+        def twice_0(x0: f32[n], *, n: dim[64, 4096], block_x: dim[0, 63]):
+            x0[block_x*64 + thread_id()] = x0[block_x*64 + thread_id()]*f32(2.0)
+        launch("twice_0", [n], [x0])
+
+Multiples of a loop's variable have names of their own, where they are counted along with it:
+
+    for k3, p4 in multiples(range(8), n*16):    p4 is k3*(n*16)
+        y1[k3] = x0[p4]
 """
 
 from __future__ import annotations
@@ -66,6 +82,8 @@ IterKind = Literal["spatial", "reduce", "ordered", "opaque"]
 
 BLOCK_AXES: tuple[BlockAxis, ...] = get_args(BlockAxis)
 THREAD_AXES: tuple[ThreadAxis, ...] = get_args(ThreadAxis)
+PLACES: dict[str, str] = {axis: axis.replace(".", "_") for axis in BLOCK_AXES}
+"""The dims that say where in its grid a block is, by axis."""
 CONCURRENT: frozenset[str] = frozenset(["parallel", *BLOCK_AXES, *THREAD_AXES])
 """Kinds of loops whose iterations run at the same time."""
 _KINDS: frozenset[str] = CONCURRENT | {"serial", "vectorized", "unrolled"}
@@ -83,10 +101,18 @@ class Seq(Stmt):
             raise IRError("a sequence directly inside a sequence; build it with seq()")
 
 
+class Multiple(Node):
+    """`var` stands for a loop's variable times `step`, which speaks of dims only."""
+
+    var: Var
+    step: Expr
+
+
 class For(Stmt):
     """`for var in 0 … extent-1`; `parallel` splits over threads, `vectorized` over lanes.
 
     `block.x` … `thread.z` bind the iterations to the blocks of a grid and their threads.
+    `multiples` of the variable go up by their step from one iteration to the next.
     """
 
     var: Var
@@ -94,12 +120,18 @@ class For(Stmt):
     body: Stmt
     kind: LoopKind = "serial"
     annotations: tuple[tuple[str, Attr], ...] = ()
+    multiples: tuple[Multiple, ...] = ()
 
     def check(self) -> None:
         if self.kind not in _KINDS:
             raise IRError(f"loop {self.var.name}{self.var.ordinal} has unknown kind '{self.kind}'")
-        if self.extent.dtype != self.var.dtype:
-            raise IRError(f"loop {self.var.name}{self.var.ordinal}: extent {self.extent.dtype}")
+        others = [e.dtype for m in self.multiples for e in (m.var, m.step)]
+        for other in (self.extent.dtype, *others):
+            if other != self.var.dtype:
+                raise IRError(
+                    f"loop {self.var.name}{self.var.ordinal} counts in {self.var.dtype}, but its"
+                    f" extent or a multiple is of type {other}"
+                )
 
 
 class While(Stmt):
@@ -240,7 +272,10 @@ class AsyncWait(Stmt):
 
 
 class Launch(Stmt):
-    """A host program's call of a kernel: values for its dims, buffers for its params, in order."""
+    """A host program's call of a kernel: values for its dims, buffers for its params, in order.
+
+    The dims that say which block of the grid it is are not among them.
+    """
 
     kernel: str
     dims: tuple[Expr, ...]
@@ -254,11 +289,27 @@ class Barrier(Stmt):
     """
 
 
+class Kernel(Node):
+    """What runs on a device: `function` on each of `threads` (along x, y and z) of each block of a
+    `grid`, both in terms of the function's dims.
+
+    The function's last dims, those of `place`, are the block's place in the grid, along the axes in
+    their names (`block_x`, …); `thread_id()` is the thread's number in its block, x first.
+    """
+
+    function: Function
+    grid: tuple[Expr, Expr, Expr]
+    threads: tuple[Expr, Expr, Expr]
+    place: tuple[Dim, ...]
+
+
 class Function(Node):
     """A kernel or a host program. `params` that it never stores to are read-only.
 
     `dims` are its symbolic dimensions in calling order; `allocs` its temporaries. Host programs
-    have attr ("kind", "host"); their global allocs are placed in the arena by the memory plan.
+    have attr ("kind", "host"); their global allocs are placed in the arena by the memory plan, and
+    `kernels` are those that they launch on a device. Kernels for the processor that the host
+    program runs on too stand beside it.
     """
 
     name: str
@@ -267,6 +318,7 @@ class Function(Node):
     allocs: tuple[Buffer, ...]
     body: Stmt
     attrs: tuple[tuple[str, Attr], ...] = ()
+    kernels: tuple[Kernel, ...] = ()
 
 
 def seq(*stmts: Stmt | None) -> Stmt:

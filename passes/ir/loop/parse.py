@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 import re
+from contextlib import ExitStack
 from typing import get_args
 
-from passes.ir.expr import Expr, Var
+from passes.ir.expr import Dim, Expr, Var
 from passes.ir.loop.canonical import canonical
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
@@ -24,9 +25,11 @@ from passes.ir.loop.nodes import (
     Function,
     If,
     IterKind,
+    Kernel,
     Launch,
     Load,
     LoopKind,
+    Multiple,
     Stmt,
     Store,
     TupleCombiner,
@@ -73,11 +76,11 @@ def parse_function(text: str) -> Function:
 
 def function_from_ast(node: ast.FunctionDef) -> Function:
     """The function of a Python syntax tree, canonical. Raises `IRError` with line and column."""
-    return canonical(_Reader().function(node))
+    return canonical(_Reader().function(node, node.decorator_list))
 
 
 class _Reader(DeclarationReader):
-    def function(self, node: ast.FunctionDef) -> Function:
+    def function(self, node: ast.FunctionDef, decorators: list[ast.expr]) -> Function:
         args = node.args
         if args.vararg or args.kwarg or args.posonlyargs or args.defaults or any(args.kw_defaults):
             fail(node, "parameters are 'name: type[shape]', then '*' and 'name: dim[low, high]'")
@@ -88,19 +91,49 @@ class _Reader(DeclarationReader):
         while statements and (alloc := self.alloc(statements[0])) is not None:
             allocs.append(alloc)
             statements.pop(0)
-        while statements and isinstance(statements[0], ast.FunctionDef):
-            self.combiner(statements[0])
+        kernels: list[Kernel] = []
+        while statements and isinstance(inner := statements[0], ast.FunctionDef):
+            match inner.decorator_list:
+                case [ast.Call(ast.Name("device"), [], sizes), *others]:
+                    kernels.append(_Reader().kernel(inner, sizes, others))
+                case _:
+                    self.combiner(inner)
             statements.pop(0)
-        body = self.body(statements)
-        return Function(node.name, dims, params, tuple(allocs), body, self.attrs(node))
+        body, attrs = self.body(statements), self.attrs(decorators)
+        return Function(node.name, dims, params, tuple(allocs), body, attrs, tuple(kernels))
+
+    def kernel(
+        self, node: ast.FunctionDef, sizes: list[ast.keyword], decorators: list[ast.expr]
+    ) -> Kernel:
+        """A function with `@device(grid=[x, y, z], threads=[x, y, z], place=[block_x])`."""
+        function = self.function(node, decorators)
+        found = {}
+        for size in sizes:
+            if not isinstance(size.value, ast.List):
+                fail(size.value, f"{size.arg} is a list")
+            found[size.arg] = tuple([self.expr(e) for e in size.value.elts])
+        match found:
+            case {"grid": (gx, gy, gz), "threads": (tx, ty, tz), "place": place, **others} if (
+                not others and all(isinstance(e, Dim) for e in place)
+            ):
+                dims = tuple([e for e in place if isinstance(e, Dim)])
+                return Kernel(function, (gx, gy, gz), (tx, ty, tz), dims)
+        fail(node, "a kernel has '@device(grid=[x, y, z], threads=[x, y, z], place=[block_x])'")
 
     def body(self, statements: list[ast.stmt]) -> Stmt:
         return seq(*[self.stmt(s) for s in statements if not isinstance(s, ast.Pass)])
 
     def stmt(self, node: ast.stmt) -> Stmt:
         match node:
-            case ast.For(ast.Name(name), ast.Call(kind, [extent], notes), body, []):
-                return self.loop(node, name, ast.unparse(kind), extent, notes, body)
+            case ast.For(ast.Name(name), ast.Call() as span, body, []):
+                return self.loop(node, name, span, [], body)
+            case ast.For(
+                ast.Tuple([ast.Name(name), *others]),
+                ast.Call(ast.Name("multiples"), [ast.Call() as span, *steps], []),
+                body,
+                [],
+            ) if len(others) == len(steps):
+                return self.loop(node, name, span, list(zip(others, steps, strict=True)), body)
             case ast.While(test, body, []):
                 cond = self.expr(test)
                 return While(cond, self.body(body))
@@ -159,18 +192,28 @@ class _Reader(DeclarationReader):
         self,
         node: ast.For,
         name: str,
-        kind: str,
-        extent: ast.expr,
-        notes: list[ast.keyword],
+        span: ast.Call,
+        others: list[tuple[ast.expr, ast.expr]],
         body: list[ast.stmt],
     ) -> Stmt:
+        kind = ast.unparse(span.func)
         if kind not in _LOOPS:
-            fail(node.iter, f"no loops of kind '{kind}'; there are {', '.join(_LOOPS)}")
-        bound = self.expr(extent)
-        with self.bound(node, name, bound.dtype) as var:
+            fail(span, f"no loops of kind '{kind}'; there are {', '.join(_LOOPS)}")
+        if len(span.args) != 1:
+            fail(span, f"a loop has one extent, as in {kind}(16)")
+        bound, annotations = self.expr(span.args[0]), self.annotations(span.keywords)
+        steps = [self.expr(step) for _, step in others]
+        with ExitStack() as stack:
+            var = stack.enter_context(self.bound(node, name, bound.dtype))
+            multiples = []
+            for (target, _), step in zip(others, steps, strict=True):
+                if not isinstance(target, ast.Name):
+                    fail(target, "a multiple of a loop's variable is a name")
+                own = stack.enter_context(self.bound(target, target.id, step.dtype))
+                multiples.append(Multiple(own, step))
             inner = self.body(body)
-        annotations = self.annotations(notes)
-        return self.built(node, lambda: For(var, bound, inner, _LOOPS[kind], annotations))
+        kinds = _LOOPS[kind], annotations, tuple(multiples)
+        return self.built(node, lambda: For(var, bound, inner, *kinds))
 
     def update(
         self, node: ast.stmt, targets: ast.expr, combiner: TupleCombiner, args: list[ast.expr]

@@ -175,14 +175,14 @@ class DeclarationReader:
                 return self.buffer(stmt, name, kind, scope)
         return None
 
-    def attrs(self, node: ast.FunctionDef) -> tuple[tuple[str, Attr], ...]:
+    def attrs(self, decorators: list[ast.expr]) -> tuple[tuple[str, Attr], ...]:
         """Those of `@kernel(kind="host")`, if it is there."""
-        match node.decorator_list:
+        match decorators:
             case []:
                 return ()
             case [ast.Call(ast.Name("kernel"), [], keywords)]:
                 return self.annotations(keywords)
-        fail(node.decorator_list[0], "the only decorator is '@kernel(name=value, …)'")
+        fail(decorators[0], "the only decorator is '@kernel(name=value, …)'")
 
     def known(self, node: ast.AST, name: str) -> Buffer:
         """The buffer of that name."""

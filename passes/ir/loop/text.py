@@ -30,6 +30,7 @@ from passes.ir.loop.nodes import (
     For,
     Function,
     If,
+    Kernel,
     Launch,
     Load,
     Seq,
@@ -92,6 +93,8 @@ class Listing:
         for buffer in function.allocs:
             scope = "" if buffer.scope == "global" else f', scope="{buffer.scope}"'
             self._line(1, f"{name_of(buffer)} = alloc({print_type(buffer)}{scope})")
+        for kernel in function.kernels:
+            self._kernel(kernel)
         for combiner in combiners_in(function.body):
             self._combiner(combiner)
         self._stmt(function.body, 1)
@@ -112,9 +115,7 @@ class Listing:
         self.starts.append(len(self.lines))
         match stmt:
             case For():
-                values = ", ".join(filter(None, [print_expr(stmt.extent), _noted(stmt)]))
-                kind = "range" if stmt.kind == "serial" else stmt.kind
-                self._line(depth, f"for {name_of(stmt.var)} in {kind}({values}):")
+                self._line(depth, f"for {_counting(stmt)}:")
                 self._stmt(stmt.body, depth + 1)
             case While(cond, body):
                 self._line(depth, f"while {print_expr(cond)}:")
@@ -162,6 +163,12 @@ class Listing:
             self._line(depth, "with init():")
             self._stmt(block.init, depth + 1)
         self._stmt(block.body, depth)
+
+    def _kernel(self, kernel: Kernel) -> None:
+        sizes = f"grid=[{_joined(kernel.grid)}], threads=[{_joined(kernel.threads)}]"
+        self._line(1, f"@device({sizes}, place=[{_joined(kernel.place)}])")
+        for line in Listing(kernel.function).lines:
+            self._line(1, line)
 
     def _combiner(self, combiner: TupleCombiner) -> None:
         params = ", ".join([f"{name_of(v)}: {v.dtype}" for v in combiner.params])
@@ -218,6 +225,16 @@ def _region(view: View) -> str:
             size = print_expr(extent)
             axes[-1] += f":+{size}" if re.fullmatch(r"-?\w+", size) else f":+({size})"
     return f"{name_of(view.source.buffer)}[{', '.join(axes) or '()'}]"
+
+
+def _counting(loop: For) -> str:
+    """`i3 in range(n)`, `i3, p4 in multiples(range(n), 16)`."""
+    values = ", ".join(filter(None, [print_expr(loop.extent), _noted(loop)]))
+    span = f"{'range' if loop.kind == 'serial' else loop.kind}({values})"
+    if loop.multiples:
+        span = f"multiples({span}, {_joined([multiple.step for multiple in loop.multiples])})"
+    names = [name_of(var) for var in (loop.var, *[multiple.var for multiple in loop.multiples])]
+    return f"{', '.join(names)} in {span}"
 
 
 def _noted(stmt: For | Block) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from passes.ir import expr as ir
-from passes.ir.arith.symbols import free_vars
+from passes.ir.arith.symbols import dims_of, free_vars
 from passes.ir.dtypes import INDEX
-from passes.ir.expr import Const, Expr, Var
+from passes.ir.expr import Binary, Const, Dim, Expr, Var
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.declarations import Declarations
 from passes.ir.loop.nodes import (
     BLOCK_AXES,
     CONCURRENT,
+    PLACES,
     THREAD_AXES,
     AsyncGroup,
     AsyncWait,
@@ -20,8 +21,10 @@ from passes.ir.loop.nodes import (
     For,
     Function,
     If,
+    Kernel,
     Launch,
     Load,
+    Multiple,
     Scope,
     Seq,
     Stmt,
@@ -50,7 +53,8 @@ def verify(function: Function) -> None:
     Blocks: spatial iterators index what is stored (but for what only the block itself uses),
     reduce iterators do not, nor does an init use them. Combiners speak of their parameters and of
     dims. Threads: no store of a parallel loop hits one place in all iterations; barriers are
-    outside parallel loops, thread loops and blocks; only host programs launch kernels.
+    outside parallel loops, thread loops and blocks; only host programs launch kernels, those that
+    they have, if they have any.
     Asynchronous copies: groups store and compute nothing, waits name what their queue's groups
     store to.
     """
@@ -61,9 +65,13 @@ def verify_lowered(function: Function) -> None:
     """Raises `IRError` unless the function is well formed and ready for emission.
 
     That is: no blocks, no loops but serial and parallel ones, every buffer flat, and those of
-    scope local or register of constant size.
+    scope local or register of constant size. Of a host program, its kernels are.
     """
     verify(function)
+    if function.kernels:
+        for kernel in function.kernels:
+            verify_lowered(kernel.function)
+        return
     for buffer in (*function.params, *function.allocs):
         fixed = all(isinstance(extent, Const) for extent in buffer.shape)
         if len(buffer.shape) != 1 or (buffer.scope != "global" and not fixed):
@@ -98,7 +106,54 @@ class _Verifier(Declarations):
 
     def run(self) -> None:
         self.signature()
+        names = [kernel.function.name for kernel in self.function.kernels]
+        for kernel in self.function.kernels:
+            self.kernel(kernel)
+            if not self.host or names.count(kernel.function.name) > 1:
+                self.fail(
+                    "is a kernel; each has a name of its own, in a host program (attribute"
+                    ' kind="host")',
+                    kernel.function.name,
+                )
         self.stmt(self.function.body)
+
+    def kernel(self, kernel: Kernel) -> None:
+        """Its sizes are known before it is launched, its place comes last among its dims."""
+        function, place = kernel.function, kernel.place
+        _Verifier(function).run()
+        given = function.dims[: len(function.dims) - len(place)]
+        axes = [dim.name for dim in place]
+        if (*given, *place) != function.dims or axes != [a for a in PLACES.values() if a in axes]:
+            self.fail(
+                f"has the dims {', '.join(dim.name for dim in function.dims)}; its place in the"
+                f" grid comes last, in the order {', '.join(PLACES.values())}",
+                function.name,
+            )
+        for e in (*kernel.grid, *kernel.threads):
+            known = all(isinstance(n, Dim | Const | Binary) for n in postorder(e))
+            if not known or not dims_of(e) <= set(given) or e.dtype != INDEX:
+                self.fail("is a size of a grid; it speaks of the dims of its launch only", e)
+
+    def launch(self, stmt: Launch) -> None:
+        name = f'"{stmt.kernel}"'
+        if not self.host:
+            self.fail(
+                "is launched by a kernel; only host programs launch kernels, those with"
+                ' the attribute kind="host"',
+                name,
+            )
+        for e in stmt.dims:
+            self.expr(e)
+        for buffer in stmt.buffers:
+            self.known(buffer)
+        found = [k for k in self.function.kernels if k.function.name == stmt.kernel]
+        if self.function.kernels and not found:
+            self.fail("is launched, but is not among the kernels", name)
+        for kernel in found:
+            dims = len(kernel.function.dims) - len(kernel.place)
+            params = len(kernel.function.params)
+            if (len(stmt.dims), len(stmt.buffers)) != (dims, params):
+                self.fail(f"takes {dims} dims and {params} buffers", name)
 
     def stmt(self, stmt: Stmt) -> None:
         if isinstance(stmt, Seq):
@@ -127,17 +182,8 @@ class _Verifier(Declarations):
                 self.async_group(stmt)
             case AsyncWait():
                 self.async_wait(stmt)
-            case Launch(kernel, dims, buffers):
-                if not self.host:
-                    self.fail(
-                        "is launched by a kernel; only host programs launch kernels, those with"
-                        ' the attribute kind="host"',
-                        f'"{kernel}"',
-                    )
-                for e in dims:
-                    self.expr(e)
-                for buffer in buffers:
-                    self.known(buffer)
+            case Launch():
+                self.launch(stmt)
             case Barrier():
                 inside = self.divided()
                 if inside or self.blocks:
@@ -151,8 +197,12 @@ class _Verifier(Declarations):
         if not stmt.extent.dtype.is_int or stmt.extent.dtype.lanes != 1:
             self.fail(f"is the extent of a loop but has type {stmt.extent.dtype}", stmt.extent)
         self.annotations(stmt.annotations)
-        self.bind(stmt.var)
-        self.scope[stmt.var] = frozenset((stmt.var,))
+        own = [multiple.var for multiple in stmt.multiples]
+        for multiple in stmt.multiples:
+            self.step(multiple)
+        for var in (stmt.var, *own):
+            self.bind(var)
+            self.scope[var] = frozenset((stmt.var,))
         if stmt.kind in _GRID:
             self.grid(stmt)
         splits = stmt.kind in CONCURRENT and not (
@@ -163,7 +213,14 @@ class _Verifier(Declarations):
         self.stmt(stmt.body)
         if splits:
             self.concurrent.pop()
-        del self.scope[stmt.var]
+        for var in (stmt.var, *own):
+            del self.scope[var]
+
+    def step(self, multiple: Multiple) -> None:
+        """It is the same wherever the loop runs."""
+        self.expr(multiple.step)
+        if not all(isinstance(e, Dim | Const | Binary) for e in postorder(multiple.step)):
+            self.fail("is the step of a multiple; it speaks of dims only", multiple.step)
 
     def grid(self, stmt: For) -> None:
         """A loop bound to threads is inside those bound to blocks, and alone on its axis."""

@@ -5,6 +5,7 @@ Each checks its own legality and raises ScheduleError naming the precondition th
 
 from passes.schedule.primitives.add_unit_loop import add_unit_loop
 from passes.schedule.primitives.annotate import annotate, unannotate
+from passes.schedule.primitives.bind import bind
 from passes.schedule.primitives.blockize import blockize
 from passes.schedule.primitives.cache_index import cache_index
 from passes.schedule.primitives.cache_read import cache_read
@@ -15,10 +16,10 @@ from passes.schedule.primitives.decompose_padding import decompose_padding
 from passes.schedule.primitives.decompose_reduction import decompose_reduction
 from passes.schedule.primitives.fuse import fuse
 from passes.schedule.primitives.fuse_reduction_epilogue import fuse_reduction_epilogue
-from passes.schedule.primitives.loop_kind import bind, parallel, unroll, vectorize
 from passes.schedule.primitives.loop_partition import loop_partition
 from passes.schedule.primitives.merge import merge
 from passes.schedule.primitives.pad_einsum import pad_einsum
+from passes.schedule.primitives.parallel import parallel
 from passes.schedule.primitives.place import place
 from passes.schedule.primitives.reindex import Access, reindex
 from passes.schedule.primitives.reindex_cache_read import reindex_cache_read
@@ -35,6 +36,8 @@ from passes.schedule.primitives.storage_align import storage_align
 from passes.schedule.primitives.tensorize import tensorize
 from passes.schedule.primitives.transform_block_layout import transform_block_layout
 from passes.schedule.primitives.transform_layout import IndexMap, transform_layout
+from passes.schedule.primitives.unroll import unroll
+from passes.schedule.primitives.vectorize import vectorize
 
 __all__ = [
     "Access",

@@ -14,6 +14,8 @@ def add_unit_loop(function: Function, at: Var | str) -> tuple[Function, Var]:
     block c: y[0] = x[0]
     → for u in range(1):
           block c: y[0] = x[0]
+
+    Raises ScheduleError if there is no such loop or block, or its loops become lanes.
     """
     if isinstance(at, Var):
         stmt = path_to_loop(function, at, "add_unit_loop")[-1]

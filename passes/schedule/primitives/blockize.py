@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from passes.ir.expr import Var
 from passes.ir.expr_text import print_expr
-from passes.ir.loop.nodes import Barrier, Block, Function, Launch
+from passes.ir.loop.nodes import Barrier, Block, Function, Launch, Stmt
 from passes.schedule.accesses import ranges
 from passes.schedule.dependence import steady
 from passes.schedule.division import divided
@@ -32,22 +34,32 @@ def blockize(function: Function, loop: Var) -> tuple[Function, str]:
               for i_i: for k_i: block c: v = v_o*16 + i_i; u = reduce(K, u_o*4 + k_i); y[v] += …
 
     Where bindings do not come apart like that, or several blocks are under the loop, the loops
-    outside become the block's iterators, and reductions start where they did.
+    outside become the block's iterators, and reductions start where they did. Raises ScheduleError
+    if no block is under the loop, threads meet there, or an extent around it reads memory that
+    changes.
     """
     found = path_to_loop(function, loop, "blockize")
-    at = found[-1]
     refuse = Refusal("blockize", f"loop {spell(loop)}", function, loop)
-    blocks = blocks_in(at)
-    if not blocks:
+    inside = blocks_in(found[-1])
+    name = fresh_label(function, f"{inside[-1].label}_o") if inside else ""
+    return checked(replace(function, found[-1], block_around(refuse, found, name)), refuse), name
+
+
+def block_around(refuse: Refusal, found: Sequence[Stmt], label: str) -> Block:
+    """The loop at the end of a path in the body of a block of that label.
+
+    Raises what `refuse` makes if it cannot be.
+    """
+    function, at = refuse.function, found[-1]
+    inside = blocks_in(at)
+    if not inside:
         raise refuse("no block is under it")
     if any(isinstance(s, Barrier | Launch) for s in statements(at)):
         raise refuse("threads meet under it, which they may not inside a block")
-    name = fresh_label(function, f"{blocks[-1].label}_o")
-    start = fresh_label(function, f"{blocks[-1].label}_init")
+    start = fresh_label(function, f"{inside[-1].label}_init")
     parts = divided(found, ranges(function), fresh_ordinal(function), start)
     for it in parts.iters:
         if not steady(it.extent, written(function.body)):
             extent = print_expr(it.extent)
             raise refuse(f"the extent {extent} around it reads memory that the function stores to")
-    block = Block(name, parts.iters, parts.bindings, parts.body, parts.init, parts.predicate)
-    return checked(replace(function, at, block), refuse), name
+    return Block(label, parts.iters, parts.bindings, parts.body, parts.init, parts.predicate)

@@ -26,8 +26,9 @@ def cache_index(
 
     Gives the function and the labels of the new blocks, one for each such part of the indices by
     which the block reads or stores to the buffer. A part has one axis for each iterator that it
-    speaks of; it is computed before the outermost statement around the block in which what it
-    reads does not change.
+    speaks of; it is computed before the outermost statement around the block in which what it reads
+    does not change. Raises ScheduleError if there is no such part, or it may fail where the block
+    does not need it.
     """
     refuse = Refusal("cache_index", f"block '{label}', buffer '{buffer}'", function, label)
     target = get_buffer(function, buffer, "cache_index")

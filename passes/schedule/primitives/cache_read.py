@@ -20,7 +20,8 @@ def cache_read(function: Function, label: str, buffer: str, scope: Scope) -> tup
     The copy has the shape of the buffer and holds what the block reads of it, or whole axes where
     that cannot be told; `compute_at` brings it to where a tile of it is needed. It is made before
     the outermost statement around the block that does not store to the buffer. Other blocks go on
-    reading the buffer itself.
+    reading the buffer itself. Raises ScheduleError if the block does not read the buffer, or stores
+    to it, or what is copied may not be there yet.
     """
     found = path_to_block(function, label, "cache_read")
     block = found[-1]

@@ -19,7 +19,7 @@ def cache_write(
     Of a block that stores to several buffers, the one meant is named. The block stores to it
     unconditionally and in one place. An init that reads the old content of what it stores still
     does, and a sum without init, which continues one, begins by reading it. What says which
-    instances there are reads nothing that the block stores to.
+    instances there are reads nothing that the block stores to. Raises ScheduleError otherwise.
     """
     found = path_to_block(function, label, "cache_write")
     refuse = Refusal("cache_write", f"block '{label}'", function, label)

@@ -18,15 +18,19 @@ from passes.ir.loop.nodes import (
     While,
     seq,
 )
-from passes.schedule.accesses import Access, Ranges, accesses, loads_in, ranges
+from passes.schedule.accesses import Access, Ranges, accesses, iterator_ranges, loads_in, ranges
+from passes.schedule.bindings import bindings_of
 from passes.schedule.footprints import extreme, unfilled
 from passes.schedule.legality import checked
 from passes.schedule.motion import check_inputs_hold, check_no_barrier
 from passes.schedule.reductions import driving
+from passes.schedule.surplus import fault_below, trouble_beyond
 from passes.schedule.tree import (
     Refusal,
     fresh_ordinal,
+    get_block,
     get_loop,
+    iters_in,
     loaded,
     loops_in,
     path_to_block,
@@ -50,8 +54,9 @@ def compute_at(function: Function, label: str, loop: Var) -> Function:
               for i_i in range(4): block b: …
 
     The block alone stores to a temporary, at its own spatial iterators; all readers are under
-    `loop`, their indices linear in the loops inside it; and nothing stores to what the block
-    reads before they have run. Its reduce loops come innermost, in their order.
+    `loop`, their indices linear in the loops inside it; and nothing stores to what the block reads
+    before they have run. Its reduce loops come innermost, in their order. Raises ScheduleError if
+    one of these does not hold, or what the block would compute beyond what it did may fail.
     """
     found = path_to_block(function, label, "compute_at")
     block = found[-1]
@@ -86,10 +91,30 @@ def compute_at(function: Function, label: str, loop: Var) -> Function:
     _check_kept(refuse, function, block, kept)
     nest = _Nest(refuse, block, store, left, known, fresh_ordinal(function))
     new = nest.over(region, needs.may_exceed())
+    for it in iters_in(found[:-1]):
+        if it.var in free_vars(new):
+            raise refuse(f"it would still speak of iterator {spell(it.var)} of a block around it")
+    trouble = fault_below(new, known)
+    if trouble is not None:
+        raise refuse(f"what it would run over may not be known there: {trouble}")
     stmts = below.body.stmts if isinstance(below.body, Seq) else (below.body,)
     position = next(k for k, s in enumerate(stmts) if store.buffer in loaded(s))
     body = seq(*stmts[:position], new, *stmts[position:])
-    return checked(replace(without, below, below.replace(body=body)), refuse)
+    made = replace(without, below, below.replace(body=body))
+    _check_surplus(refuse, made, label, found)
+    return checked(made, refuse)
+
+
+def _check_surplus(refuse: Refusal, function: Function, label: str, before: Sequence[Stmt]) -> None:
+    """Elements of the region that the block, at the end of a path, did not compute before can be
+    computed."""
+    block = get_block(function, label, refuse.primitive)
+    limits = iterator_ranges(block.iters)
+    bindings = {it.var: e for it, e in zip(block.iters, block.bindings, strict=True)}
+    for store in (s for s in statements(block) if isinstance(s, Store)):
+        trouble = trouble_beyond(function, label, store.value, limits, bindings)
+        if trouble is not None and not bindings_of(before).every:
+            raise refuse(f"it would compute elements that it did not before, and {trouble}")
 
 
 def _store_of(refuse: Refusal, block: Block) -> Store:

@@ -28,8 +28,9 @@ def compute_inline(function: Function, label: str) -> Function:
         for i: block b: y[i] = t[i] + 1.0
         → for i: block b: y[i] = exp(x[i]) + 1.0
 
-    The block is the only one to store to a temporary, at indices from which the iterators that
-    it uses follow, and nothing stores to what it reads before the last consumer has run.
+    The block is the only one to store to a temporary, at indices from which the iterators that it
+    uses follow, and nothing stores to what it reads before the last consumer has run. Raises
+    ScheduleError otherwise.
     """
     block = get_block(function, label, "compute_inline")
     refuse = Refusal("compute_inline", f"block '{label}'", function, label)

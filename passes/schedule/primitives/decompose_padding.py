@@ -31,6 +31,8 @@ from passes.schedule.dataflow import stores_apart
 from passes.schedule.dependence import steady
 from passes.schedule.legality import checked
 from passes.schedule.reductions import conjuncts
+from passes.schedule.renaming import renamed
+from passes.schedule.surplus import fault_below
 from passes.schedule.tree import (
     Refusal,
     fresh_label,
@@ -39,7 +41,6 @@ from passes.schedule.tree import (
     loops_in,
     own_nest,
     path_to_block,
-    renamed,
     replace,
     spell,
 )
@@ -56,6 +57,9 @@ def decompose_padding(function: Function, label: str, loop: Var) -> tuple[Functi
     for each iterator they drive, over the values within the bounds that the condition sets,
     parallel if the loop that drives it is, else serial. What else the condition says stays as a
     predicate.
+
+    Raises ScheduleError if the block stores no such select, or the bounds are not known before the
+    loops.
     """
     found = path_to_block(function, label, "decompose_padding")
     block = found[-1]
@@ -78,6 +82,9 @@ def decompose_padding(function: Function, label: str, loop: Var) -> tuple[Functi
     )
     loops = loops_in(nest[nest.index(at) :])
     copy = _copy(refuse, padded, loops, ranges(function), first)
+    trouble = fault_below(copy, ranges(function))
+    if trouble is not None:
+        raise refuse(f"what is not padding may not be known before the loops: {trouble}")
     return checked(replace(function, at, seq(fill, copy)), refuse), name
 
 

@@ -35,8 +35,8 @@ def decompose_reduction(function: Function, label: str, loop: Var) -> tuple[Func
           for k: for i: block c: y[i] = y[i] + x[i, k]
 
     No loop outside `loop` drives a reduce iterator, each reduction starts once inside it, and
-    nothing there needs the elements before it does. Where the reduction may be empty, the init
-    has the condition that it is not.
+    nothing there needs the elements before it does. Where the reduction may be empty, the init has
+    the condition that it is not. Raises ScheduleError if one of these does not hold.
     """
     found = path_to_block(function, label, "decompose_reduction")
     block = found[-1]
@@ -178,9 +178,9 @@ def _init_nest(
     assert block.init is not None
     pairs = zip(block.iters, block.bindings, strict=True)
     kept = [(it, e) for it, e in pairs if it.kind != "reduce"]
-    fresh = {one.var: Var(one.var.name, first + k) for k, one in enumerate(copied)}
+    fresh = {one.var: one.var.replace(ordinal=first + k) for k, one in enumerate(copied)}
     first += len(copied)
-    inner = {it.var: Var(it.var.name, first + k) for k, (it, _) in enumerate(kept)}
+    inner = {it.var: it.var.replace(ordinal=first + k) for k, (it, _) in enumerate(kept)}
     asked = both(*[substitute(c, fresh) for c in conditions])
     iters = tuple(
         [it.replace(var=inner[it.var], extent=substitute(it.extent, inner)) for it, _ in kept]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from passes.ir.arith import free_vars, prove, simplify, substitute
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import Const, Expr, Var, index, maximum
-from passes.ir.loop.nodes import CONCURRENT, For, Function
+from passes.ir.loop.nodes import CONCURRENT, For, Function, Stmt
 from passes.schedule.accesses import iterator_ranges, ranges
 from passes.schedule.dependence import steady
 from passes.schedule.faults import fault
@@ -31,7 +33,9 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
         for j in range(4): s(i, j)
     → for i_j in range(n*4): s(i_j // 4, i_j % 4)
 
-    It has the annotations of both; where both note the same, those of the outer one.
+    It has the annotations of both; where both note the same, those of the outer one. Raises
+    ScheduleError if they are no such loops, or the inner extent depends on the outer loop or reads
+    memory that changes.
     """
     found = path_to_loop(function, outer, "fuse")
     at = found[-1]
@@ -48,14 +52,7 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
         raise refuse("a variable is not of type index")
     if not steady(inside.extent, written(function)):
         raise refuse("the inner extent reads memory that the function stores to")
-    for block in blocks_in(inside):
-        at_once = {one.var for one in loops_in(found[:-1]) if one.kind in CONCURRENT}
-        ordered = driving(block, "reduce", "ordered", "opaque") & {outer, inner}
-        if free_vars(inside.extent) & at_once and ordered:
-            raise refuse(
-                f"the inner extent depends on a loop whose iterations run at once, and block"
-                f" '{block.label}' has an order along them"
-            )
+    check_orders(refuse, found, inside.extent, {outer, inner}, "the inner extent")
     known = {**ranges(function), **iterator_ranges(iters_in(found))}
     trouble = None if prove(at.extent >= 1, known) else fault(inside.extent, known)
     if trouble is not None:
@@ -74,6 +71,20 @@ def fuse(function: Function, outer: Var, inner: Var) -> tuple[Function, Var]:
     kept = tuple({**dict(inside.annotations), **dict(at.annotations)}.items())
     made = replace(function, at, For(fused, extent, body, at.kind, kept))
     return kept_pipelines(made, refuse), fused
+
+
+def check_orders(
+    refuse: Refusal, found: Sequence[Stmt], size: Expr, loops: set[Var], what: str
+) -> None:
+    """What blocks below the loop at the end of a path do in an order along `loops`, they may do in
+    one that a size tells: that is the same in all iterations that run at once."""
+    at_once = {one.var for one in loops_in(tuple(found[:-1])) if one.kind in CONCURRENT}
+    for block in blocks_in(found[-1]) if free_vars(size) & at_once else ():
+        if driving(block, "reduce", "ordered", "opaque") & loops:
+            raise refuse(
+                f"{what} depends on a loop whose iterations run at once, and block"
+                f" '{block.label}' has an order along them"
+            )
 
 
 def _once(loop: For) -> bool:

@@ -33,8 +33,9 @@ def fuse_reduction_epilogue(function: Function, reduction: str, epilogue: str) -
                      y[i, j] = y[i, j] + a[i, k]*b[k, j]
                      if k == 63: y[i, j] = max(y[i, j], 0)
 
-    What holds of a consumer for `reverse_compute_inline` must hold of the epilogue; both store
-    the same type. The first form reassociates, the second is exact.
+    What holds of a consumer for `reverse_compute_inline` must hold of the epilogue; both store the
+    same type. The first form reassociates, the second is exact. Raises ScheduleError if one of
+    these does not hold.
     """
     block = get_block(function, reduction, "fuse_reduction_epilogue")
     place = f"block '{epilogue}' into block '{reduction}'"

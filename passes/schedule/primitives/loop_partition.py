@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from passes.ir.arith import free_vars, linear, prove, simplify, substitute
+from passes.ir.arith import dims_of, free_vars, linear, prove, simplify, substitute
 from passes.ir.expr import Expr, Var, index
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Buffer, For, Function, Seq, Stmt, seq
@@ -13,6 +13,7 @@ from passes.ir.node import Node
 from passes.schedule.accesses import accesses, ranges
 from passes.schedule.dependence import conflict_between, steady
 from passes.schedule.legality import checked
+from passes.schedule.renaming import renamed
 from passes.schedule.tree import (
     Refusal,
     ScheduleError,
@@ -22,7 +23,6 @@ from passes.schedule.tree import (
     get_loop,
     kind_of,
     loaded,
-    renamed,
     spell,
     written,
 )
@@ -39,9 +39,10 @@ def loop_partition(
           for i in range(n - n//8*8): a_tail on t_tail …     for i …: b_tail
 
     Temporaries that only these loops use get a copy for the second part, whose blocks have labels
-    ending in `_tail` (`_tail_1` and so on where those are taken); every one of their accesses
-    must be at the loop's own position, or all at the same distance from it. The second part of
-    each loop runs after the first parts of the others, so neither may need anything of the other.
+    ending in `_tail` (`_tail_1` and so on where those are taken); every one of their accesses must
+    be at the loop's own position, or all at the same distance from it. The second part of each loop
+    runs after the first parts of the others, so neither may need anything of the other. Raises
+    ScheduleError if one does, or `point` may lie outside the range.
     """
     if not loops:
         raise ScheduleError("loop_partition", "loops", "no loop is named", function)
@@ -93,6 +94,8 @@ def _check_point(refuse: Refusal, function: Function, group: Sequence[For], poin
         if not prove(loop.extent.equal(extent)):
             texts = f"{print_expr(extent)} and {print_expr(loop.extent)}"
             raise refuse(f"their extents {texts} may differ")
+    if not dims_of(point) <= {*function.dims}:
+        raise refuse(f"the point {print_expr(point)} speaks of dims that the function has not")
     if free_vars(point) or not all(steady(e, written(function)) for e in (point, extent)):
         raise refuse(f"the point {print_expr(point)} or the extent is not known at the start")
     if not prove(point >= 0) or not prove(point <= extent):

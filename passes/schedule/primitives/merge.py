@@ -19,7 +19,9 @@ def merge(function: Function, first: Var, second: Var) -> Function:
         for j in range(n): b(j)
         → for i in range(n): a(i); b(i)
 
-    Legal if no iteration of the second meets a later one of the first in a buffer.
+    Legal if no iteration of the second meets a later one of the first in a buffer. Raises
+    ScheduleError otherwise, or if the second does not directly follow the first with its extent and
+    kind.
     """
     one, two = get_loop(function, first, "merge"), get_loop(function, second, "merge")
     refuse = Refusal("merge", f"loops {spell(first)}, {spell(second)}", function, second)

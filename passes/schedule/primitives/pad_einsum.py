@@ -67,11 +67,12 @@ def pad_einsum(
           for i in range(n): block c_y: y[i] = y_pad[i]
 
     `padding` has a number for each iterator, in order; where it provably divides the extent,
-    nothing is padded. The block has one loop for each iterator and no other, and stores at its
-    own spatial iterators. Along a padded reduce iterator padding must combine to nothing: it
-    alone indexes an axis of a factor of each product of integers, of all factors of a product of
-    floats (infinity times zero is not zero), or of the operand of a maximum or minimum. Where a
-    spatial iterator is padded, the reduction is never empty.
+    nothing is padded. The block has one loop for each iterator and no other, and stores at its own
+    spatial iterators. Along a padded reduce iterator padding must combine to nothing: it alone
+    indexes an axis of a factor of each product of integers, of all factors of a product of floats
+    (infinity times zero is not zero), or of the operand of a maximum or minimum. Where a spatial
+    iterator is padded, the reduction is never empty. Raises ScheduleError if one of these does not
+    hold.
     """
     found = path_to_block(function, label, "pad_einsum")
     block = found[-1]

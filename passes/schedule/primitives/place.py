@@ -18,7 +18,7 @@ def place(function: Function, label: str, location: Var | Literal["inline", "roo
         for i: block b: y[i] = t[i] + 1.0                       at "inline"
         → for i: block b: y[i] = exp(x[i]) + 1.0
 
-    So that steps with another decision are still the same steps.
+    So that steps with another decision are still the same steps. Raises ScheduleError as these do.
     """
     if isinstance(location, Var):
         return compute_at(function, label, location)

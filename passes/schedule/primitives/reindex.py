@@ -18,8 +18,10 @@ def reindex(function: Function, label: str, buffer: str, access: Access) -> tupl
         → for i: for k: block c_read: x_r[i, k] = x[i//4, k*2]
           block c: y[i] = y[i] + x_r[i, k] * w[k]
 
-    The buffer put in between has one axis for each block iterator that the access speaks of, in
-    the block's order. Written buffers are filled from it afterwards, by a block `c_write`.
+    The buffer put in between has one axis for each block iterator that the access speaks of, in the
+    block's order. Written buffers are filled from it afterwards, by a block `c_write`. Raises
+    ScheduleError if the block accesses no element of the buffer, or several, or reads what may not
+    be there beforehand.
     """
     found = path_to_block(function, label, "reindex")
     block = found[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passes.ir.expr import Call, Cast, Expr, Mul
+from passes.ir.expr import Cast, Expr, Mul
 from passes.ir.expr_text import print_expr
 from passes.ir.loop.nodes import Block, Function, Load, Scope
 from passes.ir.node import postorder
@@ -26,10 +26,11 @@ def reindex_cache_read(
         → for j: for k: block c_read: r[j, k] = q[j, k // 2] >> k % 2 * 4
           block c: y[i] = y[i] + f32(r[j, k]) * x[i, k]
 
-    The buffer has one axis for each block iterator the part depends on, in the block's order, so
-    a gather or a decoding becomes contiguous; a `layout` of those axes says otherwise where its
+    The buffer has one axis for each block iterator the part depends on, in the block's order, so a
+    gather or a decoding becomes contiguous; a `layout` of those axes says otherwise where its
     elements lie. An outer cast of a factor stays in the block. The part is computed before the
-    outermost statement around the block in which what it reads does not change.
+    outermost statement around the block in which what it reads does not change. Raises
+    ScheduleError if there is no such part, or it may fail where the block does not need it.
     """
     found = path_to_block(function, label, "reindex_cache_read")
     block = found[-1]
@@ -46,12 +47,10 @@ def reindex_cache_read(
 def _factor(refuse: Refusal, block: Block, number: int) -> tuple[Expr, str]:
     """The factor of that number, and what to call its buffer."""
     combiner = combiner_of(block)
-    factors = [] if combiner is None else _factors(combiner.value)
+    factors = [] if combiner is None else factors_of(combiner.value)
     if combiner is None or not 0 <= number < len(factors):
         raise refuse(f"it reduces a product of {len(factors)} factors; there is no factor {number}")
-    part = factors[number]
-    while isinstance(part, Cast):
-        part = part.value
+    part = uncast(factors[number])
     if not any(isinstance(n, Load) for n in postorder(part)):
         raise refuse(f"the factor {print_expr(part)} reads no memory")
     if part not in postorder(block.body):
@@ -59,9 +58,13 @@ def _factor(refuse: Refusal, block: Block, number: int) -> tuple[Expr, str]:
     return part, f"{combiner.target.name}_r"
 
 
-def _factors(value: Expr) -> list[Expr]:
-    if isinstance(value, Mul):
-        return _factors(value.a) + _factors(value.b)
-    if isinstance(value, Call) and value.name == "fma":
-        return [value.args[0], value.args[1]]
-    return [value]
+def factors_of(value: Expr) -> list[Expr]:
+    """The factors of a product, in order; those of what is cast stay together."""
+    return factors_of(value.a) + factors_of(value.b) if isinstance(value, Mul) else [value]
+
+
+def uncast(factor: Expr) -> Expr:
+    """What a factor is cast from."""
+    while isinstance(factor, Cast):
+        factor = factor.value
+    return factor

@@ -25,6 +25,8 @@ def reindex_cache_write(
     block's order; a `layout` of those axes says otherwise where its elements lie. No two
     instances of these iterators may store to one element. Of a block that stores to several
     buffers, the one meant is named.
+
+    Raises ScheduleError if one of these does not hold.
     """
     found = path_to_block(function, label, "reindex_cache_write")
     refuse = Refusal("reindex_cache_write", f"block '{label}'", function, label)

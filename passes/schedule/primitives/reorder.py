@@ -30,8 +30,9 @@ def reorder(function: Function, *order: Var) -> Function:
         for i: for j: for k: s        reorder(k, i)
         → for k: for j: for i: s      # the places i and k held are filled in the order given
 
-    Legal if, for every two loops that change order, no two iterations that differ in both touch
-    the same element, updates of a reduction along both excepted.
+    Legal if, for every two loops that change order, no two iterations that differ in both touch the
+    same element, updates of a reduction along both excepted. Raises ScheduleError otherwise, or if
+    an extent depends on a loop that would come inside, or would be asked for where it may fail.
     """
     if not order:
         raise ScheduleError("reorder", "loops", "no loop is named", function)
@@ -49,7 +50,7 @@ def reorder(function: Function, *order: Var) -> Function:
     members = list(chain.values())[: last + 1]
     queue = iter(order)
     nested = [loops[next(queue)] if loop.var in loops else loop for loop in members]
-    _check_extents(refuse, members, nested, ranges(function))
+    check_extents(refuse, members, nested, ranges(function))
     _check_order(refuse, members, nested, ranges(function))
     body: Stmt = members[-1].body
     for loop in reversed(nested):
@@ -66,14 +67,15 @@ def _chain(loop: For) -> dict[Var, For]:
     return chain
 
 
-def _check_extents(refuse: Refusal, before: list[For], after: list[For], known: Ranges) -> None:
+def check_extents(refuse: Refusal, before: list[For], after: list[For], known: Ranges) -> None:
+    """The extents of loops nested like `before` are the same, and known, nested like `after`."""
     local = {loop.var for loop in before}
-    stored = written(before[0])
     for position, loop in enumerate(after):
         outer = {other.var for other in after[:position]}
         for var in sorted(free_vars(loop.extent) & local - outer, key=name_of):
             raise refuse(f"the extent of {spell(loop.var)} depends on {spell(var)}")
-        if before[position] is not loop and not steady(loop.extent, stored):
+        moved = before[: position + 1] != after[: position + 1]
+        if moved and not steady(loop.extent, written(before[0])):
             raise refuse(f"the extent of {spell(loop.var)} reads memory stored to inside")
         for other in before[: before.index(loop)]:
             if other.var in outer or prove(other.extent >= 1, known):

@@ -14,16 +14,16 @@ from passes.ir.arith import (
     symbolic_max,
 )
 from passes.ir.expr import TRUE, Const, Expr, Lt, Var, both
-from passes.ir.loop.nodes import Block, For, Function, Load, Seq, Stmt, Store, seq
+from passes.ir.loop.nodes import Block, For, Function, Load, Seq, Stmt, seq
 from passes.ir.node import postorder
 from passes.schedule.accesses import Ranges, accesses, iterator_ranges, ranges
 from passes.schedule.coverage import in_iterators, runs
-from passes.schedule.dataflow import stores_apart
 from passes.schedule.dependence import steady
 from passes.schedule.faults import fault
 from passes.schedule.footprints import span
 from passes.schedule.legality import checked
 from passes.schedule.motion import check_comes_earlier, check_no_barrier
+from passes.schedule.outputs import own_store
 from passes.schedule.tree import (
     Refusal,
     fresh_label,
@@ -49,9 +49,9 @@ def reverse_compute_at(function: Function, label: str, loop: Var) -> Function:
 
     An iterator that alone (times a stride, plus what other iterators add) indexes an axis of a
     buffer stored to under `loop` runs over what one iteration there stores of it; the others keep
-    their loops. Together the iterations must run each instance of the block once. The block
-    stores once, each spatial instance to a place of its own, and nothing between its old and new
-    place may use what it changes, or change what it uses.
+    their loops. Together the iterations must run each instance of the block once. The block stores
+    once, each spatial instance to a place of its own, and nothing between its old and new place may
+    use what it changes, or change what it uses. Raises ScheduleError otherwise.
     """
     found = path_to_block(function, label, "reverse_compute_at")
     block = found[-1]
@@ -64,7 +64,7 @@ def reverse_compute_at(function: Function, label: str, loop: Var) -> Function:
         raise refuse("the block and the loop are one inside the other")
     depth = _parting(refuse, found, around)
     check_no_barrier(refuse, found, around)
-    _check_store(refuse, block)
+    own_store(refuse, block)
     inside, left = loops_in(around[depth:]), loops_in(found[depth:])
     changing = written(function)
     fixed = [*block.bindings, *[one.extent for one in left]]
@@ -94,25 +94,6 @@ def _parting(refuse: Refusal, found: Sequence[Stmt], around: Sequence[Stmt]) -> 
         if any(not isinstance(s, For | Seq) for s in stmts):
             raise refuse(f"the {what} is under a condition or inside a block")
     return depth
-
-
-def _check_store(refuse: Refusal, block: Block) -> None:
-    """Instances of the block that differ in a spatial iterator may change order."""
-    store = block.body
-    init = block.init
-    if not isinstance(store, Store) or not isinstance(init, Store | None) or block.views:
-        raise refuse("its body is not one store")
-    if any(it.kind not in ("spatial", "reduce") for it in block.iters):
-        raise refuse("it has iterators that are neither spatial nor reduce")
-    if not stores_apart(block):
-        raise refuse("two of its instances may store to one place")
-    parts = [store] if init is None else [store, init]
-    own = [n for n in postorder(*parts) if isinstance(n, Load) and n.buffer is store.buffer]
-    places = {(n.buffer, n.indices) for n in own} | {(store.buffer, store.indices)}
-    if init is not None:
-        places.add((init.buffer, init.indices))
-    if len(places) > 1:
-        raise refuse("it touches elements of its output other than the one it stores")
 
 
 @dataclass(frozen=True)
@@ -217,9 +198,13 @@ class _Nest:
             for conditions in (asked, bounds)
         ]
         old, new = ([c for c in conditions if c is not TRUE] for conditions in placed)
-        trouble = fault(both(*old) or TRUE, limits) if new else None
+        trouble = fault(both(*old, *new) or TRUE, limits) if new else None
         if trouble is not None:
             raise self.refuse(f"its predicate would be asked beyond its bounds, and {trouble}")
+        for e in (*[one.extent for one in loops], *[values[v] for v in self.tiles]):
+            trouble = fault(e, limits)
+            if trouble is not None:
+                raise self.refuse(f"a loop of its own may run where it did not, and {trouble}")
         needed = dict.fromkeys([*old, *new])
         bindings = tuple([values[it.var] for it, _ in pairs])
         block = self.block.replace(bindings=bindings, predicate=both(*needed))
@@ -246,19 +231,19 @@ class _Nest:
             raise self.refuse("its own loops may not run each of its instances once")
         every = {one.var: one.extent for one in (*self.inside, *loops)}
         new = runs(list(values.values()), every, self.known)
+        if new is None:
+            raise self.refuse("the loop may not run each of the block's instances once")
         conditions: list[Expr] = []
-        for v, was, now in zip(values, old, new or old, strict=True):
+        for v, was, now in zip(values, old, new, strict=True):
             tops = [c.b for c in asked if isinstance(c, Lt) and c.a is v and not free_vars(c.b)]
             reached = any(prove(now.end >= top, self.known) for top in (was.end, *tops))
-            if new is None or not reached or not prove(now.first <= was.first, self.known):
+            if not reached or not prove(now.first <= was.first, self.known):
                 raise self.refuse("the loop may not run each of the block's instances once")
             if iters[v].kind == "reduce" and not prove(now.first.equal(0), self.known):
                 raise self.refuse(f"its reduce iterator {spell(v)} would not start at 0")
             conditions.append(v >= was.first)
             if not any(prove(top <= was.end, self.known) for top in tops):
                 conditions.append(v < was.end)
-        if new is None:
-            raise self.refuse("the loop may not run each of the block's instances once")
         return conditions
 
 

@@ -18,6 +18,8 @@ def reverse_compute_inline(function: Function, label: str) -> Function:
     by a plain store; its iterators follow from the element's indices. Elements without an
     instance of the block are not computed any more. Nothing between the two may use what the
     block changes, or change what it uses.
+
+    Raises ScheduleError otherwise.
     """
     block = get_block(function, label, "reverse_compute_inline")
     refuse = Refusal("reverse_compute_inline", f"block '{label}'", function, label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from passes.ir.arith import free_vars, prove, substitute
+from passes.ir.dtypes import INDEX
 from passes.ir.expr import Const, Expr, Var, both
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
@@ -48,9 +49,11 @@ def rfactor(
         → for k_o: for k_i in range(16): block s_rf: r[k_i] = r[k_i] + x[k_o*16 + k_i]
           for k_i in range(16): block s: t[] = t[] + r[k_i]
 
-    A reduction of tuples has a partial buffer for each of its targets. Where a predicate leaves
-    out the end of a tile, lanes that have no instance are left out of the result. The loops that
-    drive the reduction hold nothing else. Reassociates: exact for integers and for max and min.
+    A reduction of tuples has a partial buffer for each of its targets. Where a predicate leaves out
+    the end of a tile, lanes that have no instance are left out of the result. The loops that drive
+    the reduction hold nothing else. Reassociates: exact for integers and for max and min. Raises
+    ScheduleError if one of these does not hold, or a loop that the result does not have may be
+    empty.
     """
     found = path_to_block(function, label, "rfactor")
     block = found[-1]
@@ -94,6 +97,8 @@ def _check(
         raise refuse("it has opaque iterators")
     if at.var in kept or at.var not in reduced:
         raise refuse("the loop does not drive a reduce iterator, and nothing else")
+    if at.var.dtype != INDEX:
+        raise refuse(f"the loop's variable has type {at.var.dtype}, not index")
     known = ranges(function)
     around = [one for one in loops if one.var in kept]
     own = {one.var for one in loops}
@@ -103,7 +108,7 @@ def _check(
         strangers = free_vars(one.extent) & own
         if one.var in kept and not strangers <= {o.var for o in around}:
             raise refuse(f"the extent of loop {spell(one.var)} depends on the reduction")
-        if one.var in reduced and (strangers or not prove(one.extent >= 1, known)):
+        if one.var not in kept and (strangers or not prove(one.extent >= 1, known)):
             raise refuse(f"loop {spell(one.var)} may be empty, or depends on another one")
     if free_vars(at.extent) or not steady(at.extent, {*function.params, *function.allocs}):
         raise refuse(f"the loop's extent {print_expr(at.extent)} is not the same everywhere")
@@ -166,7 +171,7 @@ class _Parts:
                 bindings.append(e)
                 continue
             others = [one for one in self.loops if one.var in free_vars(e) - {loop}]
-            fresh = {one.var: Var(one.var.name, first + k) for k, one in enumerate(others)}
+            fresh = {one.var: one.var.replace(ordinal=first + k) for k, one in enumerate(others)}
             first += len(others)
             values[it.var] = substitute(e, {**fresh, loop: lane})
             for one in others:
@@ -195,9 +200,9 @@ class _Parts:
         spoken = [e for _, e in kept] if asked is None else [*[e for _, e in kept], asked]
         needed = frozenset[Var]().union(*[free_vars(e) for e in spoken]) - {self.at.var}
         around = [one for one in self.loops if one.var in needed]
-        again = {one.var: Var(one.var.name, first + k) for k, one in enumerate(around)}
+        again = {one.var: one.var.replace(ordinal=first + k) for k, one in enumerate(around)}
         first += len(around)
-        own = {it.var: Var(it.var.name, first + k) for k, (it, _) in enumerate(kept)}
+        own = {it.var: it.var.replace(ordinal=first + k) for k, (it, _) in enumerate(kept)}
         first += len(kept)
         outer, inner = Var(self.at.var.name, first), Var(self.at.var.name, first + 1)
         reduction = self.reduction

@@ -12,9 +12,9 @@ from passes.ir.loop.nodes import Block, Buffer, For, Function, Load, Store
 from passes.ir.node import Node, postorder, rewrite
 from passes.schedule.accesses import Access, Ranges, accesses, ranges
 from passes.schedule.coverage import in_iterators, runs
-from passes.schedule.dataflow import stores_apart
 from passes.schedule.footprints import span, unfilled
 from passes.schedule.legality import checked
+from passes.schedule.outputs import own_store
 from passes.schedule.reductions import driving
 from passes.schedule.tree import (
     Refusal,
@@ -35,11 +35,11 @@ def rolling_buffer(function: Function, label: str, axis: int) -> Function:
                                              t[(i + r)%3] = f(i + r)
                  for k in range(3): block b: y[i] = y[i] + t[(i + k)%3]
 
-    The innermost loop around the block and all readers that moves the window along the axis is
-    the one that rolls: in its first iteration the whole window is computed, later what the one
-    before did not have. It is serial and moves nothing else; the block alone stores to the
-    temporary, at places of its own, what does not change while the loop runs; and each reader
-    reads what the block stored just before.
+    The innermost loop around the block and all readers that moves the window along the axis is the
+    one that rolls: in its first iteration the whole window is computed, later what the one before
+    did not have. It is serial and moves nothing else; the block alone stores to the temporary, at
+    places of its own, what does not change while the loop runs; and each reader reads what the
+    block stored just before. Raises ScheduleError otherwise.
     """
     block = get_block(function, label, "rolling_buffer")
     refuse = Refusal("rolling_buffer", f"block '{label}', axis {axis}", function, label)
@@ -70,25 +70,14 @@ def rolling_buffer(function: Function, label: str, axis: int) -> Function:
 
 def _output(refuse: Refusal, function: Function, block: Block, axis: int) -> Buffer:
     """The temporary that the block alone stores to, each spatial instance to its own place."""
-    store = block.body
-    if not isinstance(store, Store) or block.views:
-        raise refuse("its body is not one store")
-    old = store.buffer
+    old = own_store(refuse, block).buffer
     if not 0 <= axis < len(old.shape):
         raise refuse(f"its output has {len(old.shape)} axes")
     if old not in function.allocs:
         raise refuse("it stores to a parameter")
-    stores = [a for a in accesses(function.body) if a.buffer is old and a.is_store]
-    if any(a.block is not block for a in stores):
+    whole = [a for a in accesses(function.body) if a.buffer is old]
+    if any(a.is_store and a.block is not block for a in whole):
         raise refuse("its output has other writers")
-    if any(it.kind not in ("spatial", "reduce") for it in block.iters):
-        raise refuse("it has iterators that are neither spatial nor reduce")
-    if not stores_apart(block):
-        raise refuse("two of its instances may store to one place")
-    parts = [store] if block.init is None else [store, block.init]
-    mine = [n for n in postorder(*parts) if isinstance(n, Load | Store) and n.buffer is old]
-    if any(n.indices != store.indices for n in mine):
-        raise refuse("it touches elements of its output other than the one it stores")
     loads = [n for n in postorder(function.body) if isinstance(n, Load) and n.buffer is old]
     if any(n.dtype.lanes > 1 for n in loads):
         raise refuse("its output is read by vectors")

@@ -10,10 +10,10 @@ from passes.schedule.tree import Refusal, get_buffer, replace_buffer
 def set_scope(function: Function, buffer: str, scope: Scope) -> Function:
     """`t = alloc(f32[n, 64])` → `t = alloc(f32[n, 64], scope="register")`.
 
-    In parallel loops, a private buffer must serve each iteration alone, a global one each
-    iteration at places of its own. Lowering shrinks a local or register buffer to what one
-    iteration of the loops around all its uses touches; there the shape must come out constant.
-    Views of it go along.
+    In parallel loops, a private buffer must serve each iteration alone, a global one each iteration
+    at places of its own. Lowering shrinks a local or register buffer to what one iteration of the
+    loops around all its uses touches; there the shape must come out constant. Views of it go along.
+    Raises ScheduleError for a parameter, and where iterations need what others stored.
     """
     old = get_buffer(function, buffer, "set_scope")
     refuse = Refusal("set_scope", f"buffer '{buffer}'", function, old)

@@ -29,7 +29,8 @@ def software_pipeline(
     iterations are under way; those in registers can where the loop is unrolled. The statements of
     `asynchronous` stages are copies that are issued and, before a later stage reads what they
     copied, waited for; each iteration of a parallel loop around has its own. The loop is serial or
-    unrolled. Legal if whatever meets in an element comes in the same order as before.
+    unrolled. Legal if whatever meets in an element comes in the same order as before. Raises
+    ScheduleError otherwise.
     """
     at = get_loop(function, loop, "software_pipeline")
     refuse = Refusal("software_pipeline", f"loop {spell(loop)}", function, loop)

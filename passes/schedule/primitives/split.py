@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from passes.ir.arith import free_vars, prove, simplify, substitute
+from passes.ir.arith import dims_of, free_vars, prove, simplify, substitute
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import Const, Expr, Var, both, index, product
 from passes.ir.expr_text import print_expr
@@ -15,6 +15,7 @@ from passes.schedule.accesses import Ranges, iterator_ranges, loads_in, ranges
 from passes.schedule.dependence import steady
 from passes.schedule.faults import divisors
 from passes.schedule.pipelining import NOTES, kept_pipelines
+from passes.schedule.primitives.fuse import check_orders
 from passes.schedule.reductions import conjuncts
 from passes.schedule.tree import (
     Refusal,
@@ -43,10 +44,11 @@ def split(
               for i_i in range(4): s(i_o*4 + i_i)      # blocks get where(i_o*4 + i_i < n)
 
     `factors` are the extents of the new loops: numbers or expressions of dims, one of them None,
-    which takes what is left; a single one is that of the inner of two loops. No predicate is
-    added where their product provably is the extent; with `predicate=False` it has to be. Of a
-    loop run by threads, the outermost part stays so; otherwise all have the kind of the loop. A
-    software pipeline is from then on that of the innermost part.
+    which takes what is left; a single one is that of the inner of two loops. No predicate is added
+    where their product provably is the extent; with `predicate=False` it has to be. Of a loop run
+    by threads, the outermost part stays so; otherwise all have the kind of the loop. A software
+    pipeline is from then on that of the innermost part. Raises ScheduleError if the factors may not
+    reach the extent, or something inside cannot be kept from running beyond it.
     """
     found = path_to_loop(function, loop, "split")
     at = found[-1]
@@ -54,6 +56,8 @@ def split(
     refuse = Refusal("split", f"loop {spell(loop)}", function, loop)
     given = factors if isinstance(factors, tuple) else (None, factors)
     extents, exact = _extents(refuse, at, given, predicate)
+    for extent in extents[1:]:
+        check_orders(refuse, found, extent, {loop}, f"the extent {print_expr(extent)} of a part")
     first = fresh_ordinal(function)
     new = tuple([Var(loop.name, first + k) for k in range(len(extents))])
     value: Expr = new[0]
@@ -87,6 +91,8 @@ def _extents(
     for e in known:
         if free_vars(e) or loaded(e):
             raise refuse(f"factor {print_expr(e)} is not an expression of dims")
+        if not dims_of(e) <= {*refuse.function.dims}:
+            raise refuse(f"factor {print_expr(e)} speaks of dims that the function has not")
         if not prove(e >= 1):
             small = isinstance(e, Const)
             raise refuse(f"factor {print_expr(e)} {'is' if small else 'may be'} less than 1")

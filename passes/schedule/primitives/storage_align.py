@@ -14,7 +14,8 @@ def storage_align(function: Function, buffer: str, axis: int, factor: int, offse
         → t = alloc(f32[64, 32](strides=[33, 1], pitch=[[0, 32, 1]]))
 
     Strides of the axes outside it grow along. Where lowering makes the buffer smaller, the stride
-    is that of the smaller one. Aligning an axis again replaces what was asked of it before.
+    is that of the smaller one. Aligning an axis again replaces what was asked of it before. Raises
+    ScheduleError for a parameter, and for what has no strides of rows in memory.
     """
     old = get_buffer(function, buffer, "storage_align")
     refuse = Refusal("storage_align", f"buffer '{buffer}'", function, old)

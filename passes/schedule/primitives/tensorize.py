@@ -23,10 +23,10 @@ from passes.ir.loop.nodes import (
 )
 from passes.ir.node import Node, postorder, rewrite
 from passes.schedule.accesses import Ranges, iterator_ranges, ranges
-from passes.schedule.division import divided
 from passes.schedule.intrinsics import INTRINSICS, TensorIntrinsic
 from passes.schedule.legality import checked
 from passes.schedule.pattern import Match, Mismatch, match
+from passes.schedule.primitives.blockize import block_around
 from passes.schedule.tree import (
     Refusal,
     blocks_in,
@@ -51,7 +51,8 @@ def tensorize(function: Function, target: Var | str, intrinsic: str) -> Function
 
     A loop is made a block first, as by `blockize`, which keeps the label of the block under it.
     What is replaced must be what the intrinsic describes, for some place of its parameters in the
-    program's buffers and some values of its dims (see `pattern`).
+    program's buffers and some values of its dims (see `pattern`). Raises ScheduleError, telling
+    what differs, otherwise.
     """
     chosen = INTRINSICS.get(intrinsic)
     if isinstance(target, str):
@@ -64,7 +65,9 @@ def tensorize(function: Function, target: Var | str, intrinsic: str) -> Function
         near = ", ".join(sorted(get_close_matches(intrinsic, INTRINSICS, n=4, cutoff=0.3)))
         raise refuse(f"there is no such intrinsic{'; like it: ' if near else ''}{near}")
     at = found[-1]
-    block = at if isinstance(at, Block) else _blockized(refuse, function, found)
+    inside = blocks_in(at)
+    name = inside[-1].label if inside else ""
+    block = at if isinstance(at, Block) else block_around(refuse, found, name)
     known = {**ranges(function), **iterator_ranges(iters_in((*found[:-1], block))), **ranges(block)}
     try:
         place = match(chosen.description, block.body, known)
@@ -76,17 +79,6 @@ def tensorize(function: Function, target: Var | str, intrinsic: str) -> Function
         raise refuse("a temporary of the implementation would have a size for each instance")
     whole = replace(function, at, block.replace(body=made))
     return checked(whole.replace(allocs=(*function.allocs, *allocs)), refuse)
-
-
-def _blockized(refuse: Refusal, function: Function, found: tuple[Stmt, ...]) -> Block:
-    """The loop at the end of the path as a block with the label of the last one under it."""
-    inside = blocks_in(found[-1])
-    if not inside:
-        raise refuse("no block is under it")
-    label = inside[-1].label
-    start = fresh_label(function, f"{label}_init")
-    parts = divided(found, ranges(function), fresh_ordinal(function), start)
-    return Block(label, parts.iters, parts.bindings, parts.body, parts.init, parts.predicate)
 
 
 def _check(

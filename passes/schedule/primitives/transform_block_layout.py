@@ -12,9 +12,10 @@ from passes.ir.loop.nodes import Block, BlockIter, For, Function, IterKind, Load
 from passes.ir.node import Node, rewrite
 from passes.schedule.accesses import Ranges, iterator_ranges, ranges
 from passes.schedule.dependence import carried
-from passes.schedule.faults import fault
+from passes.schedule.faults import divisors, fault
 from passes.schedule.layouts import IndexMap, image_of, places_of
 from passes.schedule.legality import checked
+from passes.schedule.primitives.reorder import check_extents
 from passes.schedule.reductions import driving, starting_loops
 from passes.schedule.tree import (
     Refusal,
@@ -40,12 +41,12 @@ def transform_block_layout(
         → for a in range(4): for b in range(n): for d in range(16):
               block c: p = a, q = b, r = d: y[q, p*16 + r] = x[q, p*16 + r]
 
-    The iterators run over loops that are the block's alone, one each, serial, and over all of
-    them; another one stays as it is, and the layout gives it alone. A new iterator is made of
-    such of one kind; it may run backwards. No two instances may meet in an element but to reduce
-    into it, in a reduction that starts once. Where the layout does not fill its shape, the block
-    gets a predicate. The new loops are serial; what other loops the block has alone are around
-    them.
+    The iterators run over loops that are the block's alone, one each, serial, and over all of them;
+    another one stays as it is, and the layout gives it alone. A new iterator is made of such of one
+    kind; it may run backwards. No two instances may meet in an element but to reduce into it, in a
+    reduction that starts once. Where the layout does not fill its shape, the block gets a
+    predicate. The new loops are serial; what other loops the block has alone are around them.
+    Raises ScheduleError if one of these does not hold.
     """
     found = path_to_block(function, label, "transform_block_layout")
     block = found[-1]
@@ -57,6 +58,8 @@ def transform_block_layout(
     moved = _moved(block, loops)
     places = places_of(refuse, layout, [it.var for it in block.iters])
     fixed = _fixed(refuse, block, moved, places)
+    around = [one for one in loops if one not in moved.values()]
+    check_extents(refuse, loops, [*around, *moved.values()], ranges(function))
     _check_order(refuse, function, block, loops)
     axes = {it.var: it.extent for it in block.iters if it.var in moved}
     parts = [e for e in places if e not in fixed]
@@ -92,7 +95,7 @@ def transform_block_layout(
     )
     for var, extent in reversed(list(zip(fresh, image.shape, strict=True))):
         new = For(var, extent, new)
-    for loop in reversed([one for one in loops if one not in moved.values()]):
+    for loop in reversed(around):
         new = loop.replace(body=new)
     return checked(replace(function, nest[0], new), refuse), tuple(fresh)
 
@@ -102,11 +105,14 @@ def _moved(block: Block, loops: Sequence[For]) -> dict[Var, For]:
     found: dict[Var, For] = {}
     for k, (it, e) in enumerate(zip(block.iters, block.bindings, strict=True)):
         others = [b for n, b in enumerate(block.bindings) if n != k]
+        if any(it.var in free_vars(other.extent) for other in block.iters):
+            continue
         others += [loop.extent for loop in loops]
         loop = next((one for one in loops if one.var is e), None)
         if loop is None or loop.kind != "serial" or any(loop.var in free_vars(o) for o in others):
             continue
         plain = it.var.dtype == INDEX and not free_vars(it.extent) and not loaded(it.extent)
+        plain = plain and not divisors(it.extent, {})
         if plain and prove(loop.extent.equal(it.extent)):
             found[it.var] = loop
     return found
@@ -123,6 +129,10 @@ def _fixed(
         if [p for p in places if it.var in free_vars(p)] != [it.var]:
             reason = "is not a serial loop of its own over all of it; the layout must keep it alone"
             raise refuse(f"iterator {spell(it.var)} {reason}")
+        before = places[: places.index(it.var)]
+        for var in sorted(free_vars(it.extent).difference(before), key=name_of):
+            reason = f"its extent speaks of {spell(var)}, which the layout puts after it"
+            raise refuse(f"iterator {spell(it.var)} must stay behind: {reason}")
         found[it.var] = it, e
     return found
 

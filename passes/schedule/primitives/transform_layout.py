@@ -55,7 +55,8 @@ def transform_layout(
     read: its caller does.
 
     A parameter changes for the function's callers too: weights are folded at build time,
-    activations must change in producer and consumer alike.
+    activations must change in producer and consumer alike. Raises ScheduleError if two may meet,
+    for vectors of the buffer, and for views of it.
     """
     old = get_buffer(function, buffer, "transform_layout")
     refuse = Refusal("transform_layout", f"buffer '{buffer}'", function, old)

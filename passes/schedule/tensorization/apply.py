@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from passes.ir.expr import Call, Cast, Const, Dim, Expr, Mul, Var, index
+from passes.ir.expr import Const, Dim, Expr, Var, index
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import Block, Buffer, Load, Store
 from passes.ir.node import postorder
 from passes.schedule.combiner import combiner_of
 from passes.schedule.intrinsics import INTRINSICS
+from passes.schedule.primitives.reindex_cache_read import factors_of, uncast
 from passes.schedule.regions import row_major
 from passes.schedule.schedule import Schedule
 from passes.schedule.tensorization import mapping as m
@@ -118,7 +119,7 @@ class _Steps:
         if isinstance(value, Load) and sum(n.buffer is value.buffer for n in reads) == 1:
             return self.s.reindex(self.label, name_of(value.buffer), "read")
         combiner = combiner_of(block)
-        factors = [] if combiner is None else _factors(combiner.value)
+        factors = [] if combiner is None else [uncast(e) for e in factors_of(combiner.value)]
         if value not in factors:
             raise self.refuse(f"{print_expr(value)} is no factor of a product that it sums up")
         return self.s.reindex_cache_read(self.label, factors.index(value), "global")
@@ -206,14 +207,3 @@ def _size(axis: m.Axis) -> int:
 
 def _is_padded(axis: m.Axis) -> bool:
     return axis.padding is not index(0)
-
-
-def _factors(value: Expr) -> list[Expr]:
-    """The factors of a product, in order, without the casts around them."""
-    if isinstance(value, Mul):
-        return _factors(value.a) + _factors(value.b)
-    if isinstance(value, Call) and value.name == "fma":
-        return _factors(value.args[0]) + _factors(value.args[1])
-    while isinstance(value, Cast):
-        value = value.value
-    return [value]

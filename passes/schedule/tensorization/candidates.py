@@ -172,6 +172,19 @@ class _Mappings:
         free = all(isinstance(described, Dim) for described in row_major(param)[:-1])
         return free or (isinstance(e, Load) and all(isinstance(i, Var) for i in e.indices))
 
+    def _composed(self, chosen: Sequence[Axis]) -> str | None:
+        """Why what is padded cannot be the result's own buffer: an axis of it that is not one
+        iterator, nor all those that become one."""
+        e, lies = self.roles[self.shape.result], self.lies[self.shape.result]
+        if not isinstance(e, Load) or lies is None:
+            return "it is not indexed linearly"
+        for axis, i in enumerate(e.indices):
+            groups = [one.group for one in chosen if one.group and {*one.group} == free_vars(i)]
+            whole = [group for group in groups if prove(lies[group[-1]][axis].equal(1))]
+            if not isinstance(i, Var) and not whole:
+                return f"its axis {print_expr(i)} is no iterator, as padding needs"
+        return None
+
     def _fuse(self, lies: Map[Var, tuple[Expr, ...]], group: Sequence[Var]) -> bool:
         """Whether the iterators move along each axis of the operand like digits of one number."""
         steps = lies[group[-1]]
@@ -206,6 +219,7 @@ class _Mappings:
     def _mapping(self, chosen: Sequence[Axis]) -> Mapping:
         taken = {v for axis in chosen for v in axis.group}
         outer = tuple([it.var for it in self.block.iters if it.var not in taken])
+        filling = any(axis.padding is not _ZERO for axis in chosen)
         operands = []
         for param, e in self.roles.items():
             axes = zip(self.shape.kins, chosen, strict=True)
@@ -213,6 +227,8 @@ class _Mappings:
             trouble = self._trouble(param, chosen)
             if trouble is None and padded and not self._stays(param):
                 trouble = "padding would move its elements apart"
+            if trouble is None and filling and param is self.shape.result:
+                trouble = self._composed(chosen)
             operands.append(Operand(param.name, e, trouble, padded))
         cost = self._cost(chosen, outer, operands)
         name, label = self.shape.intrinsic.name, self.block.label

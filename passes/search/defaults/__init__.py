@@ -1,9 +1,9 @@
 """Default schedules: the first rule that takes a function schedules it.
 
 attention    blocks ordered along a stream of keys
-contraction  products with weights, their staging and epilogue
-rows         reductions along rows, and what is computed from them
-pointwise    everything else: nests of maps
+contraction  sums of products: matrices, vectors, convolutions, their staging and epilogue
+rows         reductions and normalisations along rows, and what is computed from them
+pointwise    everything else: nests of maps, gathers, scatters; what has no element to compute
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import partial
 
-from passes.ir.loop.nodes import Function
+from passes.ir.loop.nodes import BlockIter, For, Function
+from passes.ir.node import postorder
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import ScheduleError
 from passes.search.defaults import attention, contraction, pointwise, rows
-from passes.search.defaults.shape import told
+from passes.search.defaults.shape import constant, told
 from passes.search.defaults.target import Target
 
 Rule = Callable[[Function, Target], Schedule | None]
@@ -36,6 +37,9 @@ def default_schedule(
         "rows": rows.schedule,
         "pointwise": pointwise.schedule,
     }
+    extents = [n.extent for n in postorder(function.body) if isinstance(n, For | BlockIter)]
+    if any(constant(extent) == 0 for extent in extents):
+        return pointwise.schedule(function, target)
     notes: list[str] = []
     for name, rule in rules.items():
         try:

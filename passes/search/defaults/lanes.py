@@ -8,6 +8,7 @@ that vectors do not divide gets a tail, which runs under a mask.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from passes.ir.arith import free_vars, linear, upper_bound
@@ -16,15 +17,22 @@ from passes.ir.loop.nodes import Block, Load, Scope, Update
 from passes.ir.node import postorder
 from passes.schedule.combiner import reduction_of
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import get_block, written
-from passes.search.defaults.shape import constant, driven, extent, own_loops, vector_factor
+from passes.schedule.tree import Refusal, get_block, written
+from passes.search.defaults.shape import (
+    attempt,
+    constant,
+    driven,
+    extent,
+    own_loops,
+    vector_factor,
+)
 from passes.search.defaults.target import Target
 
 # Vectors of one row written out: enough to hide latency, few enough to keep code small.
 _UNROLLED = 8
 # Vectors of partial results: a sum waits for its last one, several sums wait together.
 _STREAMS = 4
-# Bytes of the elements that every CPU can load and store under a mask.
+# Bytes of the elements that CPUs with masks at all can load and store under a mask.
 _WORDS = (4, 8)
 
 
@@ -84,6 +92,17 @@ def vectorize_axis(s: Schedule, loop: Var, target: Target, *, unroll: bool = Tru
     return outer
 
 
+def reduce_in_lanes(s: Schedule, label: str, target: Target) -> None:
+    """Lanes along neighbours in memory, if the block takes that form; else along what it sums."""
+    axis = reduction_axis(s, label)
+    if (
+        axis is None
+        or axis.kind != "spatial"
+        or not attempt(s, partial(vectorize_columns, s, label, axis.loop, target))
+    ):
+        attempt(s, partial(vectorize_reduction, s, label, target))
+
+
 def vectorize_reduction(s: Schedule, label: str, target: Target) -> None:
     """Vectors of partial results along the innermost reduce loop, combined at the end.
 
@@ -133,7 +152,8 @@ def _written_back(s: Schedule, label: str, scope: Scope) -> list[str]:
 
 def vectorize_columns(s: Schedule, label: str, column: Var, target: Target) -> Var | None:
     """Vectors of results along a spatial loop, in registers while they are reduced; gives the
-    loop over vectors, None where one vector is all.
+    loop over vectors, None where one vector is all. ScheduleError for loops that are not along an
+    axis of what is stored.
 
         for i: for j: for k: y[i, j] += x[i, k, j]
         → for i: for j_o: acc = 0; for k: acc += x[i, k, j_o*16 + lanes]; y[i, j_o*16 + lanes] = acc
@@ -142,12 +162,16 @@ def vectorize_columns(s: Schedule, label: str, column: Var, target: Target) -> V
     width = _width(count, target.lanes)
     alone = _has_axis_alone(get_block(s.function, label, "lanes"), column)
     copies = _written_back(s, label, _scope(s, label, count, width, alone))
-    outer = [loop for loop in driven(s, label, "spatial") if loop is not column]
-    place = driven(s, label, "spatial").index(column)
+    kept = [loop for loop in own_loops(s, label) if loop not in driven(s, label, "reduce")]
+    outer = [loop for loop in kept if loop is not column]
+    place = kept.index(column)
     s.reorder(*outer, *driven(s, label, "reduce"), column)
     copied = []
     for copy in copies:
         others = driven(s, copy, "spatial")
+        if len(others) != len(kept):
+            refuse = Refusal("vectorize_columns", f"block '{label}'", s.function)
+            raise refuse("some of its loops are not along an axis of what it stores")
         copied.append(others.pop(place))
         s.reorder(*others, copied[-1])
         for mine, other in zip(outer, others, strict=True):

@@ -7,19 +7,14 @@ from functools import partial
 from itertools import takewhile
 from math import prod
 
-from passes.ir.arith import free_vars, upper_bound
 from passes.ir.expr import Var
 from passes.ir.loop.nodes import Block, For, Function, LoopKind, Seq
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import blocks_in, get_loop
 from passes.search.defaults.chunks import FEW, cut_into_chunks
-from passes.search.defaults.lanes import (
-    reduction_axis,
-    vectorize_columns,
-    vectorize_map,
-    vectorize_reduction,
-)
+from passes.search.defaults.lanes import reduce_in_lanes, reduction_axis, vectorize_map
 from passes.search.defaults.pointwise import schedule_nest
+from passes.search.defaults.private import keep_private
 from passes.search.defaults.shape import (
     attempt,
     blocks,
@@ -28,6 +23,7 @@ from passes.search.defaults.shape import (
     extent,
     inline_maps,
     is_map,
+    is_row,
     parallel_outer,
     reduces,
     top_nests,
@@ -36,8 +32,6 @@ from passes.search.defaults.target import Target
 
 # Instances of a block that are worth several threads.
 _MUCH = 1 << 16
-# Bytes of a temporary that a thread may have on its stack.
-_MOST = 1 << 18
 
 
 def schedule(function: Function, target: Target) -> Schedule | None:
@@ -64,7 +58,7 @@ def schedule(function: Function, target: Target) -> Schedule | None:
     for nest in top_nests(s.function):
         found = blocks_in(nest)
         if len(found) != 1 and isinstance(nest, For):
-            _by_rows(s, found, list(takewhile(lambda loop: _is_row(s, loop), chain(nest))), target)
+            _by_rows(s, found, list(takewhile(lambda loop: is_row(s, loop), chain(nest))), target)
         elif reduces(found[0]):
             _alone(s, found[0].label, target)
         else:
@@ -74,10 +68,7 @@ def schedule(function: Function, target: Target) -> Schedule | None:
 
 def _together(s: Schedule, shared: list[Var], target: Target) -> None:
     """Blocks in shared loops over rows: rows to threads, what is in a row to lanes."""
-    for buffer in s.function.allocs:
-        own = [upper_bound(e) for e in buffer.shape[len(shared) :]]
-        if prod([_MOST if size is None else size for size in own]) * buffer.dtype.bytes <= _MOST:
-            attempt(s, partial(s.set_scope, f"{buffer.name}{buffer.ordinal}", "local"))
+    keep_private(s, shared, target)
     _by_rows(s, blocks(s), shared, target)
 
 
@@ -86,7 +77,7 @@ def _by_rows(s: Schedule, found: Sequence[Block], shared: list[Var], target: Tar
         if is_map(block):
             attempt(s, partial(vectorize_map, s, block.label, target))
         elif reduces(block):
-            _reduction(s, block.label, target)
+            reduce_in_lanes(s, block.label, target)
     # Last: only then is every temporary, partial results too, made where it is used.
     parallel_outer(s, shared)
 
@@ -94,28 +85,16 @@ def _by_rows(s: Schedule, found: Sequence[Block], shared: list[Var], target: Tar
 def _alone(s: Schedule, label: str, target: Target) -> None:
     """A reduction that has all loops around it alone."""
     chunks = cut_into_chunks(s, label, target)
-    _reduction(s, label, target)
+    reduce_in_lanes(s, label, target)
     if chunks is not None:
         label = chunks  # the whole is made of few parts
-        _reduction(s, label, target)
+        reduce_in_lanes(s, label, target)
     serial = (loop for loop in s.loops(label) if _kind(s, loop) == "serial")
-    parallel_outer(s, list(takewhile(lambda loop: _is_row(s, loop), serial)))
+    parallel_outer(s, list(takewhile(lambda loop: is_row(s, loop), serial)))
 
 
 def _kind(s: Schedule, loop: Var) -> LoopKind:
     return get_loop(s.function, loop, "rows").kind
-
-
-def _reduction(s: Schedule, label: str, target: Target) -> None:
-    """Lanes along neighbours in memory, if the block takes that form; else along what it sums."""
-    axis = reduction_axis(s, label)
-    columns = axis is not None and axis.kind == "spatial"
-    if (
-        axis is None
-        or not columns
-        or not attempt(s, partial(vectorize_columns, s, label, axis.loop, target))
-    ):
-        attempt(s, partial(vectorize_reduction, s, label, target))
 
 
 def _shared_rows(s: Schedule, level: list[Var]) -> list[Var]:
@@ -124,7 +103,7 @@ def _shared_rows(s: Schedule, level: list[Var]) -> list[Var]:
     shared: list[Var] = []
     found = [reduction_axis(s, b.label) for b in blocks(s) if reduces(b)]
     lanes = {axis.loop for axis in found if axis is not None}
-    while level and all(_is_row(s, loop) for loop in level) and not lanes & set(level):
+    while level and all(is_row(s, loop) for loop in level) and not lanes & set(level):
         first, *others = level
         if not attempt(s, partial(_merge, s, first, others)):
             break
@@ -140,19 +119,6 @@ def _shared_rows(s: Schedule, level: list[Var]) -> list[Var]:
 def _merge(s: Schedule, first: Var, others: Sequence[Var]) -> None:
     for other in others:
         s.merge(first, other)
-
-
-def _is_row(s: Schedule, loop: Var) -> bool:
-    """Whether a loop drives nothing but spatial iterators, one of each block inside."""
-    for block in blocks_in(get_loop(s.function, loop, "rows")):
-        kinds = {
-            it.kind
-            for it, binding in zip(block.iters, block.bindings, strict=True)
-            if loop in free_vars(binding)
-        }
-        if kinds != {"spatial"}:
-            return False
-    return True
 
 
 def _are_few_large_rows(s: Schedule, shared: Sequence[Var], target: Target) -> bool:

@@ -37,6 +37,15 @@ def reduces(block: Block) -> bool:
     return any(it.kind == "reduce" for it in block.iters)
 
 
+def is_row(s: Schedule, loop: Var) -> bool:
+    """Whether a loop drives nothing but spatial iterators, one of each block inside."""
+    for block in blocks_in(get_loop(s.function, loop, "is_row")):
+        pairs = zip(block.iters, block.bindings, strict=True)
+        if {it.kind for it, binding in pairs if loop in free_vars(binding)} != {"spatial"}:
+            return False
+    return True
+
+
 def inline_maps(
     s: Schedule, is_staged: Callable[[Block, list[Block]], bool] = lambda block, readers: False
 ) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 from passes.schedule.instructions import available
 from passes.schedule.intrinsics import INTRINSICS, TensorIntrinsic
 
+# Bytes of a thread's stack for temporaries of a kernel: a small part of what threads have.
+_STACK = 1 << 20
+
 
 @dataclass(frozen=True)
 class Target:
@@ -30,15 +33,14 @@ class Target:
         return tuple([INTRINSICS[name] for name in names])
 
     @property
-    def dot_intrinsic(self) -> str:
-        """The instruction (pair) for four-byte dot products of any bytes."""
-        names = [one.name for one in self.intrinsics]
-        return "dot4_u8_i8" if "dot4_u8_i8" in names else "dot4_u8_i8_words"
-
-    @property
     def shared_bytes(self) -> int:
         """What may stay in the cache that cores share; beyond, it comes from memory each time."""
         return 12 * self.l2_bytes
+
+    @property
+    def private_bytes(self) -> int:
+        """What temporaries a thread may keep to itself: in its own cache, and on its stack."""
+        return min(self.l2_bytes, _STACK)
 
     @property
     def lanes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,17 @@ def interpreted(
     return copies
 
 
-def compiled(function: Function, dims: Mapping[str, int], arrays: Arrays, teams: int = 1) -> Arrays:
-    """The lowered function's native results; `teams` shares run one after the other."""
+@lru_cache(maxsize=4)
+def _library(function: Function, teams: int) -> native.Library:
     text = emit_module([function])
     declared = f"declare void @{BARRIER}(ptr, i64, i64)\n"
     assert declared not in text or teams == 1
-    library = native.jit(text.replace(declared, _ALONE))
+    return native.jit(text.replace(declared, _ALONE))
+
+
+def compiled(function: Function, dims: Mapping[str, int], arrays: Arrays, teams: int = 1) -> Arrays:
+    """The lowered function's native results; `teams` shares run one after the other."""
+    library = _library(function, teams)
     copies = [array.copy() for array in arrays]
     spaces = [
         np.zeros(shape_of(b, dims, function), b.dtype.numpy)

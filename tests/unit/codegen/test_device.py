@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from passes.codegen.lower.device import Split, split_device
-from passes.codegen.lower.lockstep import run_split
+from passes.codegen.lower import lower, lowering
+from passes.codegen.lower.device import split_device
+from passes.codegen.lower.facts import Facts
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import Call, Lt, const
-from passes.ir.expr_text import print_expr
+from passes.ir.loop.canonical import canonical
+from passes.ir.loop.interpret import interpret
 from passes.ir.loop.memory import ExecutionError
-from passes.ir.loop.nodes import Barrier, Function, If, Seq, seq
+from passes.ir.loop.nodes import Barrier, Function, If, Seq, Stmt, seq
 from passes.ir.loop.parse import parse_function
 from passes.ir.loop.text import print_function
 from passes.ir.loop.verify import verify
@@ -32,30 +33,24 @@ def reverse(x: f32[n], y: f32[n], *, n: dim[64, 4096]):
 """
 
 
-def test_the_two_sides() -> None:
-    split = split_device(parse_function(REVERSE))
-    assert (
-        print_function(split.host)
-        == """\
+SPLIT = """\
 @kernel(kind="host")
 def reverse(x0: f32[n], y1: f32[n], *, n: dim[64, 4096]):
+    @device(grid=[n//64, 1, 1], threads=[64, 1, 1], place=[block_x])
+    @kernel(kind="device")
+    def reverse_0(x0: f32[n], y1: f32[n], *, n: dim[64, 4096], block_x: dim[0, 63]):
+        s2 = alloc(f32[64], scope="shared")
+        s2[thread_id()] = x0[block_x*64 + thread_id()]
+        barrier()
+        y1[block_x*64 + thread_id()] = s2[63 - thread_id()] + f32(1.0)
     launch("reverse_0", [n], [x0, y1])
 """
-    )
-    (kernel,) = split.kernels.values()
-    assert (
-        print_function(kernel.function)
-        == """\
-@kernel(kind="device")
-def reverse_0(x0: f32[n], y1: f32[n], *, n: dim[64, 4096], block_x: dim[0, 63]):
-    s2 = alloc(f32[64], scope="shared")
-    s2[thread_id()] = x0[block_x*64 + thread_id()]
-    barrier()
-    y1[block_x*64 + thread_id()] = s2[63 - thread_id()] + f32(1.0)
-"""
-    )
-    assert [print_expr(e) for e in kernel.grid] == ["n//64", "1", "1"]
-    assert [print_expr(e) for e in kernel.block] == ["64", "1", "1"]
+
+
+def test_the_two_sides() -> None:
+    host = split_device(parse_function(REVERSE))
+    assert print_function(host) == SPLIT
+    assert parse_function(SPLIT) is canonical(host)
 
 
 PROGRAMS = {
@@ -116,9 +111,8 @@ def stages(x: f32[n], y: f32[n], *, n: dim[1, 64], r: dim[1, 4]):
                 x[i] = t[i]
     for i in block.x(n):
         for k in parallel(2):
-            if k == 0:
-                y[i] = f32(0.0)
-            y[i] = y[i] + t[i]
+            if k == i%2:
+                y[i] = t[i] + f32(1.0)
 """, [{"n": 5, "r": 1}, {"n": 8, "r": 3}]),
     "copies on their way": ("""
 def pipe(x: f32[n, 16], y: f32[n, 16], *, n: dim[1, 64]):
@@ -143,50 +137,95 @@ def pipe(x: f32[n, 16], y: f32[n, 16], *, n: dim[1, 64]):
 def test_threads_in_step_do_what_the_program_says(name: str) -> None:
     text, sizes = PROGRAMS[name]
     function = parse_function(text)
-    split = split_device(function)
-    verify(split.host)
-    for kernel in split.kernels.values():
-        verify(kernel.function)
+    host = split_device(function)
+    verify(host)
+    assert parse_function(print_function(host)) is canonical(host)
     for dims in sizes:
         memory = random_arrays(function, dims)
-        check_split(function, split, dims, memory, name)
+        wanted = interpreted(function, dims, memory)
+        assert_same(wanted, on_device(host, dims, memory), name)
 
 
-def check_split(
-    function: Function, split: Split, dims: Mapping[str, int], memory: Arrays, what: str
-) -> None:
-    """The split function gives what the function itself gives, without races."""
-    wanted = interpreted(function, dims, memory)
+def on_device(
+    host: Function, dims: Mapping[str, int], memory: Arrays, *, check_races: bool = True
+) -> Arrays:
+    """The parameters after the host program has run."""
     found = [
-        array.copy().reshape(shape_of(buffer, dims, function))
-        for buffer, array in zip(function.params, memory, strict=True)
+        array.copy().reshape(shape_of(buffer, dims, host))
+        for buffer, array in zip(host.params, memory, strict=True)
     ]
-    run_split(split, dims, found, check_races=True)
-    assert_same(wanted, [array.reshape(-1) for array in found], what)
+    interpret(host, dims, found, check_races=check_races)
+    return [array.reshape(-1) for array in found]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_kernels_are_lowered_pass_by_pass(name: str) -> None:
+    text, sizes = PROGRAMS[name]
+    facts = Facts(vector_bits=128, index_bits=32, thread_blocks=True)
+    function = parse_function(text)
+    memory = random_arrays(function, sizes[-1])
+    wanted, stage = interpreted(function, sizes[-1], memory), function
+    for done, step in lowering(facts):
+        stage = step(stage)
+        verify(stage)
+        assert_same(wanted, on_device(stage, sizes[-1], memory), f"{name} after {done}")
+    assert lower(function, facts) is stage
+
+
+def with_body(host: Function, body: Stmt) -> Function:
+    """The host program with another body of its one kernel."""
+    (kernel,) = host.kernels
+    bare = kernel.function.replace(body=body)
+    return host.replace(kernels=(kernel.replace(function=bare),))
 
 
 def test_a_missing_barrier_is_found() -> None:
-    split = split_device(parse_function(REVERSE))
-    (kernel,) = split.kernels.values()
-    assert isinstance(kernel.function.body, Seq)
-    stmts = [stmt for stmt in kernel.function.body.stmts if not isinstance(stmt, Barrier)]
-    bare = replace(kernel, function=kernel.function.replace(body=seq(*stmts)))
-    arrays = [np.zeros(64, np.float32), np.zeros(64, np.float32)]
+    host = split_device(parse_function(REVERSE))
+    body = host.kernels[0].function.body
+    assert isinstance(body, Seq)
+    stmts = [stmt for stmt in body.stmts if not isinstance(stmt, Barrier)]
+    bare, arrays = with_body(host, seq(*stmts)), [np.zeros(64, np.float32)] * 2
     for check_races in (True, False):
         with pytest.raises(ExecutionError, match=r"at the same time|before anything is stored"):
-            run_split(
-                Split(split.host, {"reverse_0": bare}), {"n": 64}, arrays, check_races=check_races
-            )
+            on_device(bare, {"n": 64}, arrays, check_races=check_races)
 
 
 def test_a_barrier_that_some_threads_miss_is_found() -> None:
-    split = split_device(parse_function(REVERSE))
-    (kernel,) = split.kernels.values()
-    some = If(Lt(Call("thread_id", (), INDEX), const(5)), kernel.function.body)
-    bare = replace(kernel, function=kernel.function.replace(body=some))
-    arrays = [np.zeros(64, np.float32), np.zeros(64, np.float32)]
+    host = split_device(parse_function(REVERSE))
+    some = If(Lt(Call("thread_id", (), INDEX), const(5)), host.kernels[0].function.body)
     with pytest.raises(ExecutionError, match="threads disagree"):
-        run_split(Split(split.host, {"reverse_0": bare}), {"n": 64}, arrays)
+        on_device(with_body(host, some), {"n": 64}, [np.zeros(64, np.float32)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("grid=[n//64, 1, 1]", "grid=[block_x, 1, 1]"), "block_x is a size of a grid"),
+        (("[n], [x0, y1]", "[n], [x0]"), '"reverse_0" takes 1 dims and 2 buffers'),
+        (('launch("reverse_0"', 'launch("other"'), '"other" is launched, but is not among'),
+        (('@kernel(kind="host")\n', ""), "reverse_0 is a kernel; each has a name of its own"),
+        (("place=[block_x]", "place=[n]"), "reverse_0 has the dims n, block_x; its place"),
+    ],
+)
+def test_a_host_program_and_its_kernels_agree(wrong: tuple[str, str], message: str) -> None:
+    assert wrong[0] in SPLIT
+    function = parse_function(SPLIT.replace(*wrong))
+    with pytest.raises(IRError) as error:
+        verify(function)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("threads=[64, 1, 1], ", ""),
+        ("place=[block_x]", "place=[1]"),
+        ("place=[block_x]", "place=[block_x], size=[1]"),
+    ],
+)
+def test_kernels_have_their_sizes(wrong: tuple[str, str]) -> None:
+    with pytest.raises(IRError, match=r"a kernel has '@device\(grid=\[x, y, z\], threads="):
+        parse_function(SPLIT.replace(*wrong))
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,8 @@ def body_of_innermost_loop(text: str) -> list[str]:
 def test_the_whole_text_of_a_small_kernel() -> None:
     text = emitted("""
 def axpy(x: f32[n*16], y: f32[n*16], *, n: dim[1, 64]):
-    for i in range(n):
-        y[ramp(i*16, 1, 16)] = fma(
-            broadcast(f32(2.0), 16), x[ramp(i*16, 1, 16)], y[ramp(i*16, 1, 16)])
+    for i, p in multiples(range(n), 16):
+        y[ramp(p, 1, 16)] = fma(broadcast(f32(2.0), 16), x[ramp(p, 1, 16)], y[ramp(p, 1, 16)])
 """)
     assert (
         text
@@ -43,18 +42,18 @@ entry:
   br label %loop.1
 loop.1:
   %i2.3 = phi i64 [ 0, %entry ], [ %.10, %loop.1 ]
-  %step.4 = phi i64 [ 0, %entry ], [ %.12, %loop.1 ]
-  %.5 = getelementptr i8, ptr %at.x0, i64 %step.4
+  %p3.4 = phi i64 [ 0, %entry ], [ %.11, %loop.1 ]
+  %.5 = getelementptr float, ptr %at.x0, i64 %p3.4
   %.6 = load <16 x float>, ptr %.5, align 4
-  %.7 = getelementptr i8, ptr %at.y1, i64 %step.4
+  %.7 = getelementptr float, ptr %at.y1, i64 %p3.4
   %.8 = load <16 x float>, ptr %.7, align 4
   %.9 = call <16 x float> @llvm.fma.v16f32(<16 x float> splat (float 0x4000000000000000), \
 <16 x float> %.6, <16 x float> %.8)
   store <16 x float> %.9, ptr %.7, align 4
-  %.12 = add nsw i64 %step.4, 64
   %.10 = add nuw nsw i64 %i2.3, 1
-  %.11 = icmp slt i64 %.10, %dim.n
-  br i1 %.11, label %loop.1, label %done.2
+  %.11 = add nsw i64 %p3.4, 16
+  %.12 = icmp slt i64 %.10, %dim.n
+  br i1 %.12, label %loop.1, label %done.2
 done.2:
   ret void
 }
@@ -191,28 +190,27 @@ def f(y: i64[n], *, n: dim[1, 8], m: dim[1, 8]):
     assert inner.count("udiv") == 1
 
 
-def test_multiples_of_a_counter_are_counted_along() -> None:
+def test_multiples_are_counted_along() -> None:
     text = emitted("""
-def f(a: u8[n*320], s: f16[n*160], x: f32[n], y: f32[n*320], *, n: dim[1, 64], m: dim[1, 8]):
+def f(a: u8[n*320], s: f16[n*160], *, n: dim[1, 64], m: dim[1, 8]):
     for j in range(m):
-        for i in range(n):
-            y[i*320 + j] = cast(a[i*320 + j], f32)*cast(s[i*160], f32) + x[i]
+        for i, p in multiples(range(n), m*20):
+            s[p + j] = cast(a[p*2 + j], f16)
 """)
     inner = "\n".join(body_of_innermost_loop(text))
-    assert "mul nsw" not in inner
-    steps = re.findall(r"%step\S+ = phi i64 \[ 0,", inner)
-    assert len(steps) == 2, "320 bytes for a and s, 1280 for y; x is scaled by the address"
-    assert re.search(r"getelementptr float, ptr %at.x2, i64 %i", inner)
+    assert "mul nsw i64 %i" not in inner
+    (stride,) = re.findall(r"= add nsw i64 %p\S+, (%\S+)", inner)
+    assert f"{stride} = mul nsw i64 %dim.m, 20" in text[: text.index("loop.")]
 
 
 def test_multiples_start_where_a_share_of_the_work_does() -> None:
     text = emitted("""
 def f(a: f32[n*24], y: f32[n], *, n: dim[1, 64]):
-    for i in parallel(n):
-        y[i] = a[i*24]
+    for i, p in multiples(parallel(n), 24):
+        y[i] = a[p]
 """)
-    (first,) = re.findall(r"%step\S+ = phi i64 \[ (%\S+),", text)
-    assert f"{first} = mul nsw i64" in text
+    (first,) = re.findall(r"%p\S+ = phi i64 \[ (%\S+),", text)
+    assert re.search(rf"{first} = mul nsw i64 %\S+, 24", text)
 
 
 def test_bits_of_a_broadcast_word_change_in_the_vector() -> None:

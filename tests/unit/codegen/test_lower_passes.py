@@ -7,15 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from passes.codegen.lower.blocks import lower_blocks
-from passes.codegen.lower.compact import compact
 from passes.codegen.lower.flatten import flatten
 from passes.codegen.lower.registers import to_registers
 from passes.codegen.lower.spmd import share_work
+from passes.codegen.lower.strength import MOST_MULTIPLES, reduce_strength
 from passes.codegen.lower.trivial import drop_trivial_loops
 from passes.codegen.lower.unroll import unroll
 from passes.codegen.lower.vectorize import vectorize
 from passes.ir.loop.canonical import canonical
-from passes.ir.loop.nodes import Function
+from passes.ir.loop.nodes import For, Function
 from passes.ir.loop.parse import parse_function
 from passes.ir.loop.text import print_function
 from passes.ir.node import IRError
@@ -89,114 +89,6 @@ def f(x: f32[8], y: f32[8]):
     y[1] = x[2]
 """
     expect(drop_trivial_loops, before, after)
-
-
-def test_temporaries_shrink_to_one_iteration() -> None:
-    before = """
-def f(x: f32[n, 64], y: f32[n, 64], *, n: dim[1, 64]):
-    t = alloc(f32[n, 64], scope="local")
-    for i in parallel(n):
-        for jo in range(4):
-            for j in range(16):
-                t[i, jo*16 + j] = x[i, jo*16 + j]
-            for j in range(16):
-                y[i, jo*16 + j] = t[i, jo*16 + j]
-"""
-    after = """
-def f(x: f32[n, 64], y: f32[n, 64], *, n: dim[1, 64]):
-    t = alloc(f32[1, 16], scope="local")
-    for i in parallel(n):
-        for jo in range(4):
-            for j in range(16):
-                t[0, j] = x[i, jo*16 + j]
-            for j in range(16):
-                y[i, jo*16 + j] = t[0, j]
-"""
-    expect(compact, before, after)
-
-
-def test_a_tile_as_large_as_the_whole_shrinks_too() -> None:
-    before = """
-def f(x: f32[n], y: f32[n], *, n: dim[1, 8]):
-    t = alloc(f32[n], scope="register")
-    for io in range(n//8):
-        for i in unrolled(8):
-            t[io*8 + i] = x[io*8 + i]
-        for i in unrolled(8):
-            y[io*8 + i] = t[io*8 + i]
-"""
-    after = before.replace("alloc(f32[n]", "alloc(f32[8]").replace("t[io*8 + i]", "t[i]")
-    expect(compact, before, after)
-
-
-def test_what_is_carried_between_iterations_is_kept() -> None:
-    text = """
-def f(x: f32[8, 4], y: f32[8, 4]):
-    t = alloc(f32[4], scope="local")
-    for k in range(8):
-        for j in range(4):
-            if k == 0:
-                t[j] = f32(0.0)
-            t[j] = t[j] + x[k, j]
-            y[k, j] = t[j]
-"""
-    expect(compact, text, text)
-
-
-def test_what_each_iteration_writes_anew_shrinks() -> None:
-    before = """
-def f(x: f32[8, 16], y: f32[8, 16]):
-    t = alloc(f32[16], scope="local")
-    for k in range(8):
-        for jo in range(4):
-            for j in range(4):
-                t[jo*4 + j] = x[k, jo*4 + j]
-            for j in range(4):
-                y[k, jo*4 + j] = t[jo*4 + 3 - j]
-"""
-    after = before.replace("alloc(f32[16]", "alloc(f32[4]").replace("t[jo*4 + ", "t[")
-    expect(compact, before, after)
-
-
-def test_a_neighbour_of_the_iteration_before_is_kept() -> None:
-    text = """
-def f(x: f32[8], y: f32[8]):
-    t = alloc(f32[9], scope="local")
-    t[0] = f32(0.0)
-    for k in range(8):
-        t[k + 1] = x[k]
-        y[k] = t[k] + t[k + 1]
-"""
-    expect(compact, text, text)
-
-
-def test_a_size_that_is_not_constant_becomes_its_bound() -> None:
-    before = """
-def f(at: i32[n], y: f32[n], *, n: dim[1, 64]):
-    t = alloc(f32[n], scope="local")
-    for i in range(n):
-        t[cast(at[i], index)] = f32(1.0)
-    for i in range(n):
-        y[i] = t[i]
-"""
-    expect(compact, before, before.replace("alloc(f32[n]", "alloc(f32[64]"))
-
-
-def test_a_private_buffer_must_fit_on_the_stack() -> None:
-    function = parse_function("""
-def f(x: f32[n], y: f32[n], *, n: dim[1, 1000000]):
-    t = alloc(f32[n], scope="local")
-    for i in range(n):
-        t[i] = x[i]
-    for i in range(n):
-        y[i] = t[n - 1 - i]
-""")
-    with pytest.raises(IRError) as caught:
-        compact(function)
-    assert str(caught.value) == (
-        "'f': local buffer 't2' would take 4000000 bytes of a thread's stack, more than 1048576; "
-        "tile the loops around its uses, or give it scope 'global'"
-    )
 
 
 def test_unrolled_loops_become_statements() -> None:
@@ -429,3 +321,58 @@ def f(x: f32[n], y: f32[n], *, n: dim[1, 64]):
         "'f': local buffer 't2' is private to a thread but used inside and outside of a parallel "
         "loop; give it scope 'global'"
     )
+
+
+def test_products_in_addresses_are_counted_along() -> None:
+    before = """
+def f(x: f32[n*m*16], a: u8[n*320], s: f16[n*160], y: f32[n*4], *, n: dim[1, 64], m: dim[1, 8]):
+    for j in range(m):
+        for i in range(n):
+            y[i*2 + j] = x[i*m*16 + j] + cast(a[i*320 + j], f32)*cast(s[i*160], f32)
+"""
+    after = """
+def f(x: f32[n*m*16], a: u8[n*320], s: f16[n*160], y: f32[n*4], *, n: dim[1, 64], m: dim[1, 8]):
+    for j in range(m):
+        for i, p1, p2 in multiples(range(n), m*16, 160):
+            y[i*2 + j] = x[j + p1] + cast(a[p2*2 + j], f32)*cast(s[p2], f32)
+"""
+    expect(reduce_strength, before, after)
+    check_lowering(parse_function(before), {"n": 7, "m": 3})
+
+
+def test_places_of_several_lanes_are_counted_too() -> None:
+    before = """
+def f(x: f32[n*64], y: f32[n*64], *, n: dim[1, 64]):
+    for i in parallel(n):
+        y[ramp(i*64, 2, 8)] = x[ramp(i*64 + 3, 1, 8)] + x[broadcast(i*64, 8) + ramp(0, 3, 8)]
+"""
+    after = """
+def f(x: f32[n*64], y: f32[n*64], *, n: dim[1, 64]):
+    for i, p in multiples(parallel(n), 64):
+        y[ramp(p, 2, 8)] = x[ramp(p + 3, 1, 8)] + x[broadcast(p, 8) + ramp(0, 3, 8)]
+"""
+    expect(reduce_strength, before, after)
+    check_lowering(parse_function(before), {"n": 5})
+
+
+def test_outer_loops_and_other_factors_stay() -> None:
+    text = """
+def f(x: f32[n*512], y: f32[n*64], *, n: dim[1, 64]):
+    for i in range(n):
+        for j in range(8):
+            y[i*64 + j*2] = x[i*64 + j*i*8 + (j//2)*24]
+"""
+    expect(reduce_strength, text, text)
+
+
+def test_a_loop_counts_few_multiples() -> None:
+    reads = " + ".join([f"x[i*{step}]" for step in range(11, 11 + 2 * (MOST_MULTIPLES + 2), 2)])
+    function = parse_function(f"""
+def f(x: f32[n*99], y: f32[n], *, n: dim[1, 64]):
+    for i in range(n):
+        y[i] = {reads}
+""")
+    body = reduce_strength(function).body
+    assert isinstance(body, For)
+    assert len(body.multiples) == MOST_MULTIPLES
+    check_lowering(function, {"n": 3})

@@ -11,7 +11,8 @@ from passes.codegen.lower.pipeline import pipeline
 from passes.ir.loop.nodes import AsyncGroup, AsyncWait, For, Function
 from passes.ir.loop.text import print_function
 from passes.ir.node import IRError
-from passes.schedule.tree import statements
+from passes.schedule.pipelining import notes
+from passes.schedule.tree import get_loop, replace, statements
 from tests.unit.codegen.running import check_lowering
 from tests.unit.schedule.programs import assert_same_meaning, matmul, window
 from tests.unit.schedule.steps import Steps, program
@@ -262,10 +263,10 @@ def test_a_loop_around_a_pipeline_may_become_part_of_it() -> None:
 def test_a_pipeline_that_a_later_step_broke() -> None:
     t = Steps(STREAM)
     t.s.compute_inline("work")
-    t.s.annotate(t.i, "pipeline_stages", "0 0 1")
-    t.s.annotate(t.i, "pipeline_order", "0 1 2")
+    loop = get_loop(t.s.function, t.i, "test")
+    noted = loop.replace(annotations=notes((0, 0, 1), (0, 1, 2), ()))
     with pytest.raises(IRError) as error:
-        pipeline(t.s.function)
+        pipeline(replace(t.s.function, loop, noted))
     assert str(error.value) == (
         "kernel 'f': the pipeline of loop i5 cannot be carried out: its body has 2 statements,"
         " each with one stage and place in the order"

@@ -95,6 +95,32 @@ def f(y: f32[16], *, n: dim[0, 4294967296]):
     assert narrow(function) is function
 
 
+def test_products_of_lanes_may_not_fit() -> None:
+    text = """
+def f(y: f32[16], z: bool[16], *, n: dim[0, 2000000000]):
+    for i in vectorized(16):
+        y[i] = cast(i%4*n, f32)
+        z[i] = (i//3)*n < 3000000000
+"""
+    check_lowering(parse_function(text), {"n": 1 << 30})
+    steps = """
+def f(y: bool[16], *, n: dim[0, 20000000000]):
+    for i in vectorized(16):
+        y[i] = i*1000000000 < n
+"""
+    check_lowering(parse_function(steps), {"n": 10**10})
+    short = """
+def f(y: f32[16], *, n: dim[0, 65536]):
+    y[ramp(0, 1, 16)] = cast(ramp(0, 1, 16)%broadcast(4, 16)*broadcast(n, 16), f32x16)
+"""
+    narrowed_lanes = """
+def f(y: f32[16], *, n: dim[0, 65536]):
+    y[ramp(0, 1, 16)] = cast(
+        ramp(i32(0), 1, 16)%broadcast(i32(4), 16)*broadcast(cast(n, i32), 16), f32x16)
+"""
+    expect(narrow, short, narrowed_lanes)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_every_stage_means_the_same(name: str) -> None:
     text, sizes = PROGRAMS[name]

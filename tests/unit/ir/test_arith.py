@@ -6,9 +6,11 @@ from passes.ir import expr
 from passes.ir.arith import (
     bounds,
     dims_of,
+    divisor,
     free_vars,
     linear,
     lower_bound,
+    narrowed,
     prove,
     simplify,
     substitute,
@@ -17,7 +19,7 @@ from passes.ir.arith import (
     upper_bound,
 )
 from passes.ir.dtypes import F32, I32, INDEX, U8
-from passes.ir.expr import FALSE, TRUE, Broadcast, Const, Dim, Ramp, Var, minimum
+from passes.ir.expr import FALSE, TRUE, Broadcast, Const, Dim, Ramp, Var, index, minimum
 from passes.ir.expr_text import parse_expr, print_expr
 from passes.ir.loop.nodes import Block, BlockIter, Buffer, For, Load, Store
 from passes.ir.node import IRError
@@ -141,6 +143,28 @@ def test_linear():
     assert linear(I * J, (I, J)) is None
     assert linear(I // 2, (I,)) is None
     assert linear(I * J, (I,)) == ({I: J}, Const(0, INDEX))
+
+
+@pytest.mark.parametrize(
+    ("e", "wanted"),
+    [
+        (I * 16 + N // 8 * 8, 8),
+        (I * 4 * N * 6, 24),
+        ((I * 12) // 4 + N * 6, 3),
+        ((I * 12) % 18, 6),
+        (I * 8 + 4, 4),
+        (I * 4 + 3, 1),
+        (index(0), 0),
+    ],
+)
+def test_divisors(e, wanted):
+    assert divisor(e) == wanted
+
+
+def test_divisors_of_what_is_known_to_divide():
+    env = narrowed(None, [(N % 4).equal(0)])
+    assert divisor(N * 3, env) == 12
+    assert divisor(I * 8, {I: (Const(3, INDEX), Const(3, INDEX))}) == 24
 
 
 def test_symbolic_extremes():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.unit.ir.test_loop_interpret import floats, run
+from tests.unit.ir.running import floats, run
 
 PIPELINE = """
 def pipe(x: f32[8, 4], y: f32[8, 4]):

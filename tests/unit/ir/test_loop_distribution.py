@@ -20,7 +20,7 @@ from passes.ir.loop.distribution import (
 )
 from passes.ir.node import IRError
 
-QUICK = settings(max_examples=40, deadline=None, derandomize=True)
+QUICK = settings(max_examples=40, deadline=None)
 
 
 @st.composite

@@ -10,30 +10,13 @@ from passes.ir.expr import Dim, Expr, cast
 from passes.ir.loop import nests
 from passes.ir.loop.builder import LoopBuilder
 from passes.ir.loop.interpret import interpret
-from passes.ir.loop.memory import ExecutionError
 from passes.ir.loop.nodes import For, Store
-from passes.ir.loop.parse import parse_function
-from passes.ir.loop.verify import verify
-
-RANDOM = np.random.default_rng(3)
+from tests.unit.ir.running import RANDOM, floats, run
 
 
 @pytest.fixture(params=["whole arrays", "one by one"])
 def both_ways(request, monkeypatch):
     monkeypatch.setattr(nests, "_WORTH_IT", 0 if request.param == "whole arrays" else 1 << 60)
-
-
-def run(text, dims, *arrays, kernels=(), **options):
-    function = parse_function(text)
-    verify(function)
-    table = {k.name: k for k in map(parse_function, kernels)}
-    with np.errstate(all="raise"):
-        interpret(function, dims, arrays, table, **options)
-    return arrays
-
-
-def floats(*shape):
-    return RANDOM.standard_normal(shape).astype(np.float32)
 
 
 MATMUL = """
@@ -247,68 +230,6 @@ def f(x: f32[n], q: u8[64], y: f32[n], acc: i32[16], *, n: dim[16, 99]):
     assert (acc == 7 + (q.reshape(16, 4).astype(int) * weights).sum(1)).all()
 
 
-SPMD = """
-def kernel(x: f32[n], y: f32[n], *, n: dim[1, 99]):
-    t = alloc(f32[n])
-    for i in parallel(n):
-        t[i] = x[i] + f32(1.0)
-    BETWEEN
-    for i in parallel(n):
-        y[i] = t[n - 1 - i]
-"""
-
-
-@pytest.mark.parametrize("threads", [1, 3, 8])
-def test_threads_run_their_chunks_between_barriers(threads):
-    x = floats(5)
-    text = SPMD.replace("BETWEEN", "barrier()")
-    _, y = run(text, {"n": 5}, x, np.zeros(5, np.float32), threads=threads, check_races=True)
-    assert (y == x[::-1] + 1).all()
-
-
-def test_a_missing_barrier_is_found():
-    text = SPMD.replace("BETWEEN", "")
-    with pytest.raises(ExecutionError, match="read before anything is stored there"):
-        run(text, {"n": 5}, floats(5), np.zeros(5, np.float32), threads=2)
-
-
-def test_threads_know_themselves():
-    text = """
-def f(y: i32[9]):
-    mine = alloc(i32[1], scope="local")
-    mine[0] = cast(thread_id(), i32)*i32(10) + cast(num_threads(), i32)
-    for i in parallel(9):
-        y[i] = mine[0]
-"""
-    (y,) = run(text, {}, np.zeros(9, np.int32), threads=3)
-    assert y.tolist() == [3, 3, 3, 13, 13, 13, 23, 23, 23]
-
-
-HOST = """
-@kernel(kind="host")
-def main(x: f32[n], y: f32[n], *, n: dim[1, 9]):
-    t = alloc(f32[n])
-    for step in range(3):
-        launch("double", [n], [x, t])
-        barrier()
-        launch("double", [n], [t, y])
-        barrier()
-"""
-DOUBLE = """
-def double(a: f32[k], b: f32[k], *, k: dim[1, 99]):
-    for i in parallel(k):
-        b[i] = a[i] + a[i]
-"""
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_host_programs_launch_kernels(threads):
-    x = floats(7)
-    dims = {"n": 7}
-    _, y = run(HOST, dims, x, np.zeros(7, np.float32), kernels=[DOUBLE], threads=threads)
-    assert (y == 4 * x).all()
-
-
 def test_a_flat_parameter_takes_the_memory_of_an_array():
     text = "def f(x: f32[12], y: f32[18]):\n    y[3] = x[5] + y[17]\n"
     x, base = floats(3, 4), floats(3, 6)
@@ -383,6 +304,20 @@ def test_extents_may_read_what_the_loops_store():
 
 
 @pytest.mark.usefixtures("both_ways")
+def test_an_empty_loop_asks_nothing_of_those_inside_it():
+    text = """
+    def f(y: f32[12], *, m: dim[0, 4]):
+        for k in range(m):
+            for j in range(12//m):
+                y[k*(12//m) + j] = f32(1.0)
+    """
+    (y,) = run(dedent(text), {"m": 0}, np.zeros(12, np.float32))
+    assert not y.any()
+    (y,) = run(dedent(text), {"m": 3}, np.zeros(12, np.float32))
+    assert y.all()
+
+
+@pytest.mark.usefixtures("both_ways")
 def test_in_place_maps():
     text = "def f(y: f32[9]):\n    for i in range(9):\n        y[i] = exp(y[i]) - y[i]\n"
     y = floats(9)
@@ -421,24 +356,6 @@ def collatz(x: i32[n], y: i32[n], *, n: dim[1, 9]):
 def test_while():
     _, y = run(COLLATZ, {"n": 3}, np.array([27, 1, 6], np.int32), np.zeros(3, np.int32))
     assert y.tolist() == [111, 0, 8]
-
-
-def test_while_around_barriers_and_launches():
-    text = """
-@kernel(kind="host")
-def main(x: f32[n], at: i32[1], *, n: dim[1, 9]):
-    while at[0] < i32(3):
-        launch("double", [n], [x])
-        barrier()
-        launch("count", [], [at])
-        barrier()
-"""
-    double = "def double(x: f32[n], *, n: dim[1, 9]):\n    for i in parallel(n):\n        x[i] = x[i] + x[i]\n"  # noqa: E501
-    count = "def count(at: i32[1]):\n    if thread_id() == 0:\n        at[0] = at[0] + i32(1)\n"
-    x = floats(7)
-    before = x.copy()
-    run(text, {"n": 7}, x, np.zeros(1, np.int32), kernels=[double, count], threads=2)
-    assert (x == 8 * before).all()
 
 
 ARGMAX = """
@@ -499,21 +416,6 @@ def f(x: f32[n, 6, 4], y: f32[n, 3, 2], *, n: dim[1, 9]):
     assert (y[:, 2] == x[:, 2, :1:-1]).all()
 
 
-def test_races_are_found_through_views():
-    text = """
-def f(y: f32[8]):
-    for i in parallel(3):
-        with block("pair"):
-            v = spatial(3, i)
-            pair = view(y[v*STEP:+2])
-            pair[0] = f32(0.0)
-            pair[1] = f32(1.0)
-"""
-    run(text.replace("STEP", "2"), {}, np.zeros(8, np.float32), check_races=True)
-    with pytest.raises(ExecutionError, match="at the same time"):
-        run(text.replace("STEP", "1"), {}, np.zeros(8, np.float32), check_races=True)
-
-
 def test_opaque_iterators_run_in_the_order_of_the_loops():
     text = """
 def f(y: i32[1], x: i32[4]):
@@ -524,45 +426,3 @@ def f(y: i32[1], x: i32[4]):
 """
     y, _ = run(text, {}, np.zeros(1, np.int32), np.arange(4, dtype=np.int32))
     assert y[0] == 3210
-
-
-GRID = """
-def g(x: f32[n, 32], y: f32[n, 32], *, n: dim[1, 9]):
-    s = alloc(f32[32], scope="shared")
-    for b in block.x(n):
-        for t in thread.x(32):
-            s[t] = x[b, t]
-        barrier()
-        for t in thread.x(32):
-            AT
-"""
-
-
-def test_thread_blocks():
-    x = floats(3, 32)
-    text = GRID.replace("AT", "y[b, t] = s[31 - t]")
-    _, y = run(text, {"n": 3}, x, np.zeros_like(x), check_races=True)
-    assert (y == x[:, ::-1]).all()
-    _, y = run(text, {"n": 3}, x, np.zeros_like(x), threads=2)
-    assert (y == x[:, ::-1]).all()
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "s[t] = s[31 - t]",  # threads of a block
-        "y[b//2, t] = s[t]",  # blocks
-    ],
-)
-def test_races_of_thread_blocks_are_found(body):
-    x = floats(3, 32)
-    with pytest.raises(ExecutionError, match="at the same time"):
-        run(GRID.replace("AT", body), {"n": 3}, x, np.zeros_like(x), check_races=True)
-
-
-def test_shared_memory_is_not_kept_from_block_to_block():
-    text = GRID.replace("        for t in thread.x(32):\n            s[t] = x[b, t]\n", "", 1)
-    text = text.replace("        barrier()\n", "        if b == 0:\n            s[0] = x[0, 0]\n")
-    x = floats(3, 32)
-    with pytest.raises(ExecutionError, match="read before anything is stored there"):
-        run(text.replace("AT", "y[b, t] = s[0]"), {"n": 3}, x, np.zeros_like(x), check_races=True)

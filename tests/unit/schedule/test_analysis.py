@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from passes.ir.arith import divisor, narrowed
-from passes.ir.derived import Derived
-from passes.ir.expr import Const, Dim, Expr, Var, index
+from passes.ir.expr import Expr, Var, index
 from passes.ir.expr_text import print_expr
 from passes.ir.loop.nodes import For, Function
 from passes.schedule.accesses import accesses, ranges
@@ -102,8 +100,6 @@ def test_boxes() -> None:
     assert texts(whole) == [("0", "6"), ("0", "12")]
     assert hull([box(0, n), box(0, 8)], {}) is None
     assert texts(hull([box(0, n), box(n, 8)], {})) == [("0", "n + 8"), ("0", "12")]
-    assert box(0, n + 1).holds(box(1, n), {})
-    assert not box(0, n).holds(box(1, n), {})
 
 
 def test_what_is_computed_before() -> None:
@@ -148,44 +144,6 @@ def test_ranges_inside_blocks_speak_of_loops() -> None:
     known = ranges(s.function)
     assert print_expr(known[k][1]) == f"{print_expr(i)} + 1 - 1"
     assert {a.block.label for a in accesses(s.function.body) if a.block} == {"sum"}
-
-
-N, I = Dim("n", 1, 64), Var("i", 0)  # noqa: E741
-DIVISORS = {
-    "sum": (I * 16 + N // 8 * 8, 8),
-    "product": (I * 4 * N * 6, 24),
-    "quotient": ((I * 12) // 4 + N * 6, 3),
-    "remainder": ((I * 12) % 18, 6),
-    "smaller": ((I * 8) * 1 + 4, 4),
-    "none": (I * 4 + 3, 1),
-    "zero": (index(0), 0),
-}
-
-
-@pytest.mark.parametrize("name", DIVISORS)
-def test_divisors(name: str) -> None:
-    e, wanted = DIVISORS[name]
-    assert divisor(e) == wanted
-
-
-def test_divisors_of_what_is_known_to_divide() -> None:
-    env = narrowed(None, [(N % 4).equal(0)])
-    assert divisor(N * 3, env) == 12
-    assert divisor(I * 8, {I: (Const(3, I.dtype), Const(3, I.dtype))}) == 24
-
-
-def test_facts_are_kept_on_nodes() -> None:
-    seen: list[object] = []
-
-    def rule(node: object, below: list[int]) -> int:
-        seen.append(node)
-        return 1 + sum(below)
-
-    size = Derived("size_of_this_test", rule)  # type: ignore[arg-type]
-    e = (I + 1) * N
-    assert size(e) == 5
-    assert size(e - I) == 7
-    assert len(seen) == 6  # five nodes of e, then the difference: i was there already
 
 
 def test_loops_are_found_by_variable() -> None:

@@ -6,7 +6,6 @@ import re
 from textwrap import dedent
 
 import numpy as np
-import pytest
 
 from passes.codegen.lower import lower
 from passes.codegen.lower.blocks import lower_blocks
@@ -28,6 +27,7 @@ from tests.unit.schedule.programs import (
     matmul,
 )
 from tests.unit.schedule.steps import Steps, program
+from tests.unit.schedule.texts import STAGED, SUM, where
 
 
 def conv(rows: int = 9, width: int = 7, channels: int = 3, out: int = 5) -> Function:
@@ -138,24 +138,7 @@ for i in range(n):
 
 def test_what_is_not_all_computed_is_staged_where_it_is() -> None:
     """Rows of a temporary come to be one by one: the copy of a row is made in their loop."""
-    t = Steps(
-        program("""
-t = alloc(f32[n, 8])
-for i in range(n):
-    for k in range(8):
-        with block("fill"):
-            v = spatial(n, i)
-            u = spatial(8, k)
-            t[v, u] = x[v]
-    for l in range(8):
-        with block("sum"):
-            w = spatial(n, i)
-            p = reduce(8, l)
-            with init():
-                y[w] = f32(0.0)
-            y[w] = y[w] + t[w, p]*a[w, p]
-""")
-    )
+    t = Steps(program(STAGED))
     before = t.s.function
     copy = t.s.cache_read("sum", "t", "local")
     assert [v.name for v in t.s.loops(copy)] == ["i", "p"]
@@ -231,11 +214,10 @@ def test_tails_are_copied_with_their_predicate() -> None:
     assert text_of(s).count("*4 + i") == 4
 
 
-@pytest.mark.parametrize("sizes", [(1, 4, 7)])
-def test_padding_of_a_result_is_stored(sizes: tuple[int, ...]) -> None:
+def test_padding_of_a_result_is_stored() -> None:
     s = Schedule(matmul())
     s.transform_layout("y3", lambda i: (i[1] // 6, i[0] // 4, i[0] % 4, i[1] % 6), -1.0)
-    for size in sizes:
+    for size in (1, 4, 7):
         before, after = arguments(matmul(), {"n": size}), arguments(s.function, {"n": size})
         after[:3] = before[:3]
         interpret(matmul(), {"n": size}, before)
@@ -306,18 +288,8 @@ def test_iterators_change_places() -> None:
 
 def test_a_cache_is_copied_where_it_was_started() -> None:
     """Sums of the elements before each one: the first is a sum of none, and stays as it is."""
-    function = program("""
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            w = reduce(8, k)
-            where(k < i)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + a[v, w]
-""")
+    function = program(where(SUM, "k < i"))
     s = Schedule(function)
     s.cache_write("sum", "local")
-    assert "where(0 < i" in print_function(s.function)
+    assert "where(0 < i" in text_of(s)
     assert_same_meaning(function, s.function)

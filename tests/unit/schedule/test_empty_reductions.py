@@ -9,19 +9,10 @@ import pytest
 from passes.ir.loop.text import print_function
 from tests.unit.schedule.programs import assert_same_meaning
 from tests.unit.schedule.steps import Steps, program
+from tests.unit.schedule.texts import LENGTHS, MAYBE_EMPTY, RAGGED, SQUARE, TRIANGLE
 
 HEAD = "x: f32[n], y: f32[n], a: f32[n, 8], *, n: dim[0, 64]"
-IDS = "ids: i32[n], x: f32[n, 8], y: f32[n], *, n: dim[1, 64]"
-TRIANGLE = """
-for i in range(n):
-    for k in range(i):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(n, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]
-"""
+BELOW = TRIANGLE.replace("i + 1", "i")
 GUARDED = """
 for i in range(n):
     with block("sum_init"):
@@ -44,40 +35,6 @@ for i in range(n):
             with init():
                 a[0, v] = f32(0.0)
             a[0, v] = a[0, v] + x[u]
-"""
-SQUARE = """
-for i in range(n):
-    for k in range(n):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(n, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]
-"""
-OTHERS = """
-for i in range(n):
-    with block("before"):
-        p = spatial(n, i)
-        y[p] = f32(7.0)
-for j in range(n):
-    for k in range(n - 1):
-        with block("sum"):
-            v = spatial(n, j)
-            u = reduce(n, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[u]
-"""
-RAGGED = """
-for i in range(n):
-    for k in range(cast(ids[i], index)):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                y[v] = f32(0.0)
-            y[v] = y[v] + x[v, u]
 """
 # Neither loop has iterations where n is small, nor have both as one
 BORDER = """
@@ -103,13 +60,13 @@ for i in range(8):
 """
 
 CASES: dict[str, tuple[str, str, Callable[[Steps], object]]] = {
-    "triangle": (TRIANGLE, HEAD, lambda t: t.s.decompose_reduction("sum", t.k)),
-    "whole triangle": (TRIANGLE, HEAD, lambda t: t.s.decompose_reduction("sum", t.i)),
-    "tiled triangle": (TRIANGLE, HEAD,
+    "triangle": (BELOW, HEAD, lambda t: t.s.decompose_reduction("sum", t.k)),
+    "whole triangle": (BELOW, HEAD, lambda t: t.s.decompose_reduction("sum", t.i)),
+    "tiled triangle": (BELOW, HEAD,
         lambda t: (t.s.split(t.i, 4), t.s.split(t.k, 4), t.s.decompose_reduction("sum", t.k))),
     "columns": (COLUMNS, HEAD, lambda t: t.s.decompose_reduction("sum", t.i)),
-    "other writers": (OTHERS, HEAD, lambda t: t.s.decompose_reduction("sum", t.k)),
-    "ragged": (RAGGED, IDS, lambda t: t.s.decompose_reduction("sum", t.i)),
+    "other writers": (MAYBE_EMPTY, HEAD, lambda t: t.s.decompose_reduction("sum", t.k)),
+    "ragged": (RAGGED, LENGTHS, lambda t: t.s.decompose_reduction("sum", t.i)),
     "padded sum": (SQUARE, HEAD, lambda t: t.s.pad_einsum("sum", (1, 4))),
     "fused": (BORDER, HEAD, lambda t: t.s.fuse(t.i, t.k)),
 }  # fmt: skip
@@ -121,11 +78,12 @@ def test_meaning(name: str) -> None:
     before = program(text, head)
     steps = Steps(before)
     step(steps)
+    assert steps.s.function is not before
     assert_same_meaning(before, steps.s.function, (0, 1, 2, 7) if head is HEAD else (1, 2, 7))
 
 
 def test_the_start_has_the_condition_that_the_loop_runs() -> None:
-    steps = Steps(program(TRIANGLE, HEAD))
+    steps = Steps(program(BELOW, HEAD))
     steps.s.decompose_reduction("sum", steps.k)
     assert print_function(steps.s.function) == print_function(program(GUARDED, HEAD))
 

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from tests.unit.schedule.steps import Rewrite, Steps, program, rewrites
-from tests.unit.schedule.texts import CHAIN, PRODUCT, STREAM
+from tests.unit.schedule.texts import CHAIN, EPILOGUE, PRODUCT, STREAM
 
-SUM = """
-t = alloc(f32[n])
-for i in range(n):
-    for k in range(8):
-        with block("sum"):
-            v = spatial(n, i)
-            u = reduce(8, k)
-            with init():
-                t[v] = f32(0.0)
-            t[v] = t[v] + a[v, u]
-for j in range(n):
-    with block("end"):
-        w = spatial(n, j)
-        y[w] = t[w] + x[w]
-"""
-RELU = SUM.replace("t[w] + x[w]", "max(t[w], f32(0.0))")
+SUM = EPILOGUE.replace("max(t[w], f32(0.0))", "t[w] + x[w]")
+
 FLAT = """
 t = alloc(f32[n*8])
 for i in range(n*8):
@@ -122,18 +108,18 @@ for i4 in range((n + 3)//4):
             where(i4*4 + w7 < n)
             y1[w8] = t3[w8]*f32(2.0)
 """),
-    "reverse_compute_at reduction": (program(RELU.replace("y[w] = max", "x[w] = max")),
-        lambda t: t.s.reverse_compute_at("end", t.i), """
+    "reverse_compute_at reduction": (program(EPILOGUE.replace("y[w] = max", "x[w] = max")),
+        lambda t: t.s.reverse_compute_at("two", t.i), """
 t3 = alloc(f32[n])
 for i4 in range(n):
     for k5 in range(8):
-        with block("sum"):
+        with block("one"):
             v6 = spatial(n, i4)
             u7 = reduce(8, k5)
             with init():
                 t3[v6] = f32(0.0)
             t3[v6] = t3[v6] + a2[v6, u7]
-    with block("end"):
+    with block("two"):
         w8 = spatial(n, i4)
         x0[w8] = max(t3[w8], f32(0.0))
 """),
@@ -170,10 +156,10 @@ for i2 in range(n):
             b1[v4, w5] = a0[v4, w5]*f32(2.0)
 """),
     "fuse_reduction_epilogue": (program(SUM),
-        lambda t: t.s.fuse_reduction_epilogue("sum", "end"), """
+        lambda t: t.s.fuse_reduction_epilogue("one", "two"), """
 for i3 in range(n):
     for k4 in range(8):
-        with block("sum"):
+        with block("one"):
             v5 = spatial(n, i3)
             u6 = reduce(8, k4)
             with init():
@@ -181,19 +167,19 @@ for i3 in range(n):
             y1[v5] = y1[v5] + a2[v5, u6]
 """),
     "fuse_reduction_epilogue in place": (program(SUM.replace("+ x[w]", "+ y[w]")),
-        lambda t: t.s.fuse_reduction_epilogue("sum", "end"), """
+        lambda t: t.s.fuse_reduction_epilogue("one", "two"), """
 for i3 in range(n):
     for k4 in range(8):
-        with block("sum"):
+        with block("one"):
             v5 = spatial(n, i3)
             u6 = reduce(8, k4)
             y1[v5] = y1[v5] + a2[v5, u6]
 """),
-    "fuse_reduction_epilogue last step": (program(RELU),
-        lambda t: t.s.fuse_reduction_epilogue("sum", "end"), """
+    "fuse_reduction_epilogue last step": (program(EPILOGUE),
+        lambda t: t.s.fuse_reduction_epilogue("one", "two"), """
 for i3 in range(n):
     for k4 in range(8):
-        with block("sum"):
+        with block("one"):
             v5 = spatial(n, i3)
             u6 = ordered(8, k4)
             if u6 == 0:

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from passes.ir.expr import index
-from passes.ir.loop.text import print_function
-from tests.unit.schedule.steps import Rewrite, Steps, rewrites, written_out
+import pytest
 
-SUM = written_out("""
-    def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
-        for i2 in range(n):
-            for k3 in range(8):
-                with block("sum"):
-                    v4 = spatial(n, i2)
-                    u5 = reduce(8, k3)
-                    with init():
-                        y1[v4] = f32(0.0)
-                    y1[v4] = y1[v4] + a0[v4, u5]
-""")
-TWO = written_out("""
-    def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
-        t2 = alloc(f32[n])
-        for i3 in range(n):
-            with block("one"):
-                v4 = spatial(n, i3)
-                t2[v4] = x0[v4] + f32(1.0)
-        for j5 in range(n):
-            with block("two"):
-                w6 = spatial(n, j5)
-                y1[w6] = t2[w6]*f32(2.0)
-""")
-SQUARE = written_out("""
-    def f(x0: f32[n, 8], y1: f32[n, 8], *, n: dim[1, 64]):
-        for i2 in range(n):
-            for j3 in range(8):
-                with block("copy"):
-                    v4 = spatial(n, i2)
-                    w5 = spatial(8, j3)
-                    y1[v4, w5] = x0[v4, w5]
-""")
+from passes.ir.expr import index
+from passes.ir.loop.canonical import canonical
+from passes.ir.loop.parse import parse_function
+from passes.ir.loop.text import print_function
+from tests.unit.schedule.steps import Rewrite, Steps, program, rewrites, written_out
+from tests.unit.schedule.texts import CHAIN, COPY, LINES, PLANES, ROWS, SUM
+
+SUMS = program(SUM, ROWS)
+TWO = program(CHAIN, LINES)
+SQUARE = program(COPY, PLANES)
 DOT = written_out("""
     def f(w0: u8[8, 16], x1: i8[n, 16], y2: i32[n, 8], *, n: dim[1, 64]):
         for r3 in range(n):
@@ -70,20 +46,6 @@ def _tile_at(t: Steps) -> None:
 
 
 CASES: dict[str, Rewrite] = {
-    "split": (TWO, lambda t: t.s.split(t.j, 4), """
-        def f(x0: f32[n], y1: f32[n], *, n: dim[1, 64]):
-            t2 = alloc(f32[n])
-            for i3 in range(n):
-                with block("one"):
-                    v4 = spatial(n, i3)
-                    t2[v4] = x0[v4] + f32(1.0)
-            for j5 in range((n + 3)//4):
-                for j6 in range(4):
-                    with block("two"):
-                        w7 = spatial(n, j5*4 + j6)
-                        where(j5*4 + j6 < n)
-                        y1[w7] = t2[w7]*f32(2.0)
-        """),
     "fuse": (SQUARE, lambda t: t.s.fuse(t.i, t.j), """
         def f(x0: f32[n, 8], y1: f32[n, 8], *, n: dim[1, 64]):
             for i_j2 in range(n*8):
@@ -113,7 +75,7 @@ CASES: dict[str, Rewrite] = {
                     w5 = spatial(n, i3)
                     y1[w5] = t2[w5]*f32(2.0)
         """),
-    "reorder": (SUM, lambda t: t.s.reorder(t.k, t.i), """
+    "reorder": (SUMS, lambda t: t.s.reorder(t.k, t.i), """
         def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
             for k2 in range(8):
                 for i3 in range(n):
@@ -124,7 +86,7 @@ CASES: dict[str, Rewrite] = {
                             y1[v4] = f32(0.0)
                         y1[v4] = y1[v4] + a0[v4, u5]
         """),
-    "cache_write": (SUM, lambda t: t.s.cache_write("sum", "local"), """
+    "cache_write": (SUMS, lambda t: t.s.cache_write("sum", "local"), """
         def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
             y_c2 = alloc(f32[n], scope="local")
             for i3 in range(n):
@@ -164,7 +126,7 @@ CASES: dict[str, Rewrite] = {
                     w3 = spatial(n, j2)
                     y1[w3] = (x0[w3] + f32(1.0))*f32(2.0)
         """),
-    "decompose_reduction": (SUM, lambda t: t.s.decompose_reduction("sum", t.k), """
+    "decompose_reduction": (SUMS, lambda t: t.s.decompose_reduction("sum", t.k), """
         def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
             for i2 in range(n):
                 with block("sum_init"):
@@ -176,7 +138,7 @@ CASES: dict[str, Rewrite] = {
                         u6 = reduce(8, k4)
                         y1[v5] = y1[v5] + a0[v5, u6]
         """),
-    "rfactor": (SUM, lambda t: t.s.rfactor("sum", t.s.split(t.k, 2)[1]), """
+    "rfactor": (SUMS, lambda t: t.s.rfactor("sum", t.s.split(t.k, 2)[1]), """
         def f(a0: f32[n, 8], y1: f32[n], *, n: dim[1, 64]):
             y_rf2 = alloc(f32[n, 2])
             for i3 in range(n):
@@ -283,12 +245,6 @@ def test_unrolled_loops_stay_loops() -> None:
     assert "for j3 in unrolled(8):" in print_function(t.s.function)
 
 
-def test_no_guard_where_the_factor_divides() -> None:
-    t = Steps(SQUARE)
-    t.s.split(t.j, 4)
-    assert "where" not in print_function(t.s.function)
-
-
 def test_labels_of_a_second_partition_are_new() -> None:
     t = Steps(TWO)
     for _ in range(2):
@@ -296,3 +252,10 @@ def test_labels_of_a_second_partition_are_new() -> None:
     text = print_function(t.s.function)
     assert '"one_tail"' in text
     assert '"one_tail_1"' in text
+
+
+@pytest.mark.parametrize("value", [3, -1, True, 0.5, "text"])
+def test_notes_are_read_back(value: int | float | str) -> None:
+    t = Steps(SUMS)
+    t.s.annotate("sum", "a", value)
+    assert parse_function(print_function(t.s.function)) is canonical(t.s.function)

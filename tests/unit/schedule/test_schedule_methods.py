@@ -19,6 +19,7 @@ METHODS = [
 ]
 
 
+# The method `fuse` takes any number of loops, not two: it has a text of its own
 @pytest.mark.parametrize("name", [name for name in PRIMITIVES if name != "fuse"])
 def test_a_method_has_the_text_of_its_primitive(name: str) -> None:
     text = getattr(Schedule, name).__doc__

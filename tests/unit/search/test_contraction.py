@@ -175,6 +175,19 @@ def test_batches() -> None:
         check(define(apply("contract", *operands, equation=equation), OPERATORS), AVX512, [{}])
 
 
+@pytest.mark.parametrize("rows", [37, N], ids=str)
+@pytest.mark.parametrize("equation", ["km,nk->mn", "bkm,bnk->bmn"])
+def test_left_factors_that_lie_across(equation: str, rows: IntLike) -> None:
+    left, right = equation.split("->")[0].split(",")
+    sizes: dict[str, IntLike] = {"b": 2, "m": rows, "n": 300, "k": 8}
+    shapes = [tuple(index(sizes[axis]) for axis in axes) for axes in (left, right)]
+    operands = [Input(k, TensorType(s, F32)) for k, s in zip("ab", shapes, strict=True)]
+    function = define(apply("contract", *operands, equation=equation), OPERATORS)
+    cases = [{"n": n} for n in (1, 5, 131)] if rows is N else [{}]
+    made = check(function, TINY, cases)
+    assert [b.scope for b in made.function.allocs].count("global") == 2
+
+
 # What the schedules look like
 
 

@@ -174,17 +174,22 @@ def test_halves(name: str, axis: int, small: bool, monkeypatch: pytest.MonkeyPat
             assert_same(wanted, compiled(lowered, {"m": m}, given), f"{name} native")
 
 
-def running_sum() -> Function:
-    """Ordered: a rule that would put it into lanes is refused."""
-    b = LoopBuilder("sums", dims=(N,))
-    x, y = b.param("x", (N,), F32), b.param("y", (N + 1,), F32)
-    with b.loop("i", N) as i, b.block("sums", ordered=[(N, i)]) as (k,):
-        b.store(y, (k + 1,), load(y, k) + load(x, k))
+def running_sums() -> Function:
+    """Ordered along rows: a rule that would put that into lanes is refused."""
+    b = LoopBuilder("sums", dims=(N, M))
+    x, y, t = b.param("x", (N, M), F32), b.param("y", (N, M + 1), F32), b.param("t", (N,), F32)
+    with b.loop("i", N) as i:
+        with b.loop("j", M) as j, b.block("sums", [(N, i)], ordered=[(M, j)]) as (u, v):
+            b.store(y, (u, v + 1), load(y, u, v) + load(x, u, v))
+        with b.loop("j", M) as j, b.block("most", [(N, i)], [(M, j)]) as (u, v):
+            with b.init():
+                b.store(t, (u,), 0.0)
+            b.store(t, (u,), maximum(load(t, u), load(x, u, v)))
     return b.function()
 
 
 def test_a_refused_rule_is_left_out_and_told() -> None:
-    function = running_sum()
+    function = running_sums()
     made = default_schedule(function, VNNI)
     (note,) = made.trace.notes
     assert note.startswith("rule attention left out: vectorize of loop")
@@ -233,3 +238,17 @@ def test_several_results_of_a_block_go_to_lanes() -> None:
     given = random_arrays(function, dims)
     wanted = interpreted(function, dims, given)
     assert_same(wanted, compiled(lower(scheduled), dims, given), "native")
+
+
+@pytest.mark.parametrize("empty", range(3))
+@pytest.mark.parametrize("target", [AVX2, VNNI])
+def test_products_without_elements(empty: int, target: Target) -> None:
+    m, n, k = [0 if number == empty else 32 for number in range(3)]
+    b = LoopBuilder("product")
+    x, w, y = b.param("x", (m, k), F32), b.param("w", (k, n), F32), b.param("y", (m, n), F32)
+    b.reduce(y, [k], lambda i, j, d: load(x, i, d) * load(w, d, j))
+    function = b.function()
+    given = random_arrays(function, {})
+    wanted = interpreted(function, {}, given)
+    scheduled = default_schedule(function, target).function
+    assert_same(wanted, compiled(lower(scheduled), {}, given), "native")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from passes.importers.workload import graph_of, random_fields, run
+from passes.ir.dtypes import BF16
 from passes.ir.graph.text import print_graph
 from passes.ir.module import Module
 from passes.ir.weights import Weights
@@ -96,6 +97,9 @@ def test_values_are_the_same_everywhere() -> None:
     (ids,), (free,), (small,) = (random_fields(made, n, {}) for n in ("ids", "free", "bytes"))
     assert set(ids) <= {7, 8, 9} and 0 <= free.min() <= free.max() <= 99
     assert small.min() < -100 and small.max() > 100
+    told = case(operator="select", inputs={"m": "bool[99]", "x": "f32[99]", "y": "f32[99]"})
+    (mask,) = random_fields(told, "m", {})
+    assert mask.dtype == np.bool_ and 0 < mask.sum() < 99
     (a,) = random_fields(case(**PRODUCT), "a", {"rows": 2})
     assert a.shape == (2, 8) and a.dtype == np.float32 and abs(a).max() <= 1
     assert [int(value) for value in a[0, :3] * 2**23] == [7415995, 8244978, -5675021]
@@ -122,7 +126,7 @@ def test_the_reference_is_in_double_precision() -> None:
     (got,) = expected(made, sizes).values()
     assert got.dtype == np.float64
     np.testing.assert_allclose(got, want, rtol=1e-15)
-    assert tolerance(made, got) == 1e-4
+    assert tolerance(made, got, "f32") == 1e-4
     assert max_error(got.astype(np.float32), got) < 1e-6
     assert max_error(got + 0.5 * got.max(), got) == pytest.approx(0.5)
     assert max_error(got * np.nan, got) == max_error(got[:1], got) == np.inf
@@ -135,7 +139,35 @@ def test_integers_have_no_tolerance() -> None:
         inputs={"a": "u8[3, 8]", "b": "i8[2, 8]"},
     )
     (got,) = expected(made, {}).values()
-    assert got.dtype == np.int32 and tolerance(made, got) == 0
+    assert got.dtype == np.int32 and tolerance(made, got, "i32") == 0
+
+
+def test_a_result_is_as_precise_as_its_type() -> None:
+    made, rng = case(**PRODUCT), np.random.default_rng(0)
+    wanted = rng.uniform(-1, 1, (64, 64))
+    for given, numpy in (("bf16", BF16.numpy), ("f16", np.dtype(np.float16))):
+        allowed = tolerance(made, wanted, given)
+        assert 1e-4 < max_error(wanted.astype(numpy), wanted) < allowed
+        assert max_error(wanted.astype(numpy) * 1.01, wanted) > allowed
+    # Where the case itself rounds to a type, what is compared with is rounded too.
+    rounds = case(
+        operator="cast",
+        attributes={"dtype": "bf16"},
+        inputs={"x": "f32[4, 8]"},
+        epilogue=[{"operator": "cast", "attributes": {"dtype": "f32"}}],
+    )
+    (got,) = expected(rounds, {}).values()
+    assert tolerance(rounds, got, "f32") == 1e-4 + 2 * 2.0**-8
+
+
+def test_codes_that_floats_are_rounded_to_differ_by_one() -> None:
+    made = case(operator="quantise_blocks", inputs={"x": "f32[4, 64]"})
+    codes, scale, _ = expected(made, {}).values()
+    assert codes.dtype == np.int8 and tolerance(made, codes, "i8") == 1 / 127
+    assert tolerance(made, scale, "f32") == 3e-2  # what codes a unit apart stand for
+    looked_up = case(operator="argmax", attributes={"axis": 1}, inputs={"x": "f32[4, 64]"})
+    (place,) = expected(looked_up, {}).values()
+    assert tolerance(looked_up, place, "i32") == 0
 
 
 def work(**facts: Any) -> Work:

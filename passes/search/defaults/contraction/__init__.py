@@ -1,6 +1,5 @@
 """contraction: sums of products, tiled over registers.
 
-cells     products with weights stored in panels of cells
 roles     what the iterators of a sum are to its two factors
 tile      how many rows and vectors of the result are in registers at once
 nests     the loops of sums and of the block that ends them, cut alike
@@ -14,14 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from passes.ir.expr import Cast
 from passes.ir.loop.nodes import Block, Function, Load, Store
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import ScheduleError, loaded, written
-from passes.search.defaults.contraction import cells
+from passes.schedule.tree import ScheduleError, get_block, loaded, written
 from passes.search.defaults.contraction.choice import schedule_group
 from passes.search.defaults.contraction.nests import Nests, has_plain_loops, nests_of
-from passes.search.defaults.contraction.roles import Roles, roles_of
+from passes.search.defaults.contraction.roles import Roles, roles_of, without_casts
 from passes.search.defaults.pointwise import schedule_nest
 from passes.search.defaults.shape import blocks, inline_maps, is_map
 from passes.search.defaults.target import Target
@@ -34,12 +31,8 @@ def schedule(
 
     `constants` are the parameters, by number, that may be laid out anew: weights are, in a package.
     """
-    return cells.schedule(function, target) or _schedule(function, target, constants)
-
-
-def _schedule(function: Function, target: Target, constants: Collection[int]) -> Schedule | None:
     s = Schedule(function)
-    sums = {b.label for b in blocks(s) if roles_of(b) is not None}
+    sums = {one.label for one in _sums(s)}
     inline_maps(s, lambda block, readers: _is_staged(block, readers, sums))
     groups = _groups(s)
     if not groups:
@@ -58,58 +51,67 @@ def _is_staged(block: Block, readers: list[Block], sums: set[str]) -> bool:
     move elements."""
     store = block.body
     assert isinstance(store, Store)
-    value = store.value
-    while isinstance(value, Cast):
-        value = value.value
-    return not isinstance(value, Load) and any(one.label in sums for one in readers)
+    moves = isinstance(without_casts(store.value), Load)
+    return not moves and any(one.label in sums for one in readers)
+
+
+def _sums(s: Schedule) -> list[Roles]:
+    """The sums of products. Those that are parts of others are taken together with these where
+    the weights lie in panels."""
+    found: list[Roles] = []
+    for block in blocks(s):
+        readers = _readers(s, block.label)
+        whole = roles_of(block, readers[0]) if len(readers) == 1 else None
+        one = whole if whole is not None and whole.in_panels else roles_of(block)
+        if one is not None and block.label not in {other.whole for other in found}:
+            found.append(one)
+    return found
 
 
 def _groups(s: Schedule) -> list[tuple[Nests, list[Roles]]]:
     """The sums, those that end in one map together with it, each other one with a copy at its
     end."""
-    found = [(b, one) for b in blocks(s) if (one := roles_of(b)) is not None]
+    found = _sums(s)
     groups: list[tuple[Nests, list[Roles]]] = []
-    for block, one in found:
+    for one in found:
         if any(one in group for _, group in groups):
             continue
-        ending = _ended_together(s, block, found) or _ended_alone(s, one)
+        ending = _ended_together(s, one, found) or _ended_alone(s, one)
         if ending is not None:
             groups.append(ending)
+    for nests, _ in groups:
+        for nest in nests[:-1]:
+            (buffer,) = written(get_block(s.function, nest.label, "groups"))
+            if buffer.scope != "register":
+                s.set_scope(f"{buffer.name}{buffer.ordinal}", "register")
     return groups
 
 
-def _ended_together(
-    s: Schedule, block: Block, sums: list[tuple[Block, Roles]]
-) -> tuple[Nests, list[Roles]] | None:
+def _ended_together(s: Schedule, one: Roles, sums: list[Roles]) -> tuple[Nests, list[Roles]] | None:
     """The map that alone reads the sum, and all the sums that this map alone reads."""
-    readers = _readers(s, block)
+    readers = _readers(s, one.whole)
     if len(readers) != 1 or not is_map(readers[0]):
         return None
-    (end,) = readers
-    mine = [(b, one) for b, one in sums if _readers(s, b) == [end]]
-    nests = nests_of(s, end.label, [one.label for _, one in mine])
-    if nests is None:
-        return None
-    for b, _ in mine:
-        (buffer,) = written(b)
-        s.set_scope(f"{buffer.name}{buffer.ordinal}", "register")
-    return nests, [one for _, one in mine]
+    mine = [other for other in sums if _readers(s, other.whole) == readers]
+    nests = nests_of(s, readers[0].label, mine)
+    return None if nests is None else (nests, mine)
 
 
 def _ended_alone(s: Schedule, one: Roles) -> tuple[Nests, list[Roles]] | None:
     """The sum, computed in registers, and the block that copies it to where it was."""
-    if not has_plain_loops(s, one.label):
+    if not has_plain_loops(s, one.whole):
         return None
     try:
-        end = s.reindex_cache_write(one.label, "register")
+        end = s.reindex_cache_write(one.whole, "register")
     except ScheduleError:
         return None
-    nests = nests_of(s, end, [one.label])
+    nests = nests_of(s, end, [one])
     return None if nests is None else (nests, [one])
 
 
-def _readers(s: Schedule, block: Block) -> list[Block]:
+def _readers(s: Schedule, label: str) -> list[Block]:
     """The blocks that read what a block stores; none if that is a parameter."""
+    block = get_block(s.function, label, "readers")
     buffers = written(block)
     if not buffers <= set(s.function.allocs):
         return []

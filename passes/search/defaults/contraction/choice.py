@@ -1,6 +1,6 @@
 """Which schedule a group of sums gets: how their vector factors are read, and by what tiles.
 
-folded      factors whose contents are known lie in panels from the start
+in panels   factors that lie there from the start, as those whose contents are known can
 in place    factors paired with the lanes of the other one, or whose panels stay in the caches
 stream      large factors that serve few rows
 inner       factors that lie along the summed axis, and serve few rows
@@ -20,7 +20,7 @@ from passes.schedule.tree import get_block
 from passes.search.defaults.contraction.dots import Dot, dot_of
 from passes.search.defaults.contraction.extents import Extents, divisor, extents_of
 from passes.search.defaults.contraction.inner import schedule_inner
-from passes.search.defaults.contraction.nests import Axis, Nests, cut
+from passes.search.defaults.contraction.nests import Axis, Nest, Nests, cut
 from passes.search.defaults.contraction.panels import (
     beside,
     can_fold,
@@ -52,6 +52,8 @@ def schedule_group(
     group = _Group(s, nests, tuple(sums), target, extents_of(s, nests, sums[0]))
     if all(can_fold(s, one, constants) for one in sums):
         group.fold()
+    elif all(one.in_panels for one in sums):
+        group.in_panels()
     elif group.lies_along_k:
         group.inner()
     elif group.dot is not None:
@@ -99,8 +101,7 @@ class _Group:
         """Small factors stay in the second cache while all columns are done for some rows; of
         others a panel does while all rows are."""
         x = self.extents
-        rows = (*x.others, *([] if x.tiled is None else [x.tiled]))
-        columns = (*x.outer, x.lanes)
+        rows, columns = x.every_row, (*x.outer, x.lanes)
         small = all((one.nbytes or self.target.l2_bytes) <= self.target.l2_bytes // 2
                     for one in self.sums)  # fmt: skip
         return Order((*rows, *columns) if small else (*columns, *rows), x.tiled, x.lanes)
@@ -109,17 +110,43 @@ class _Group:
     def width(self) -> int:
         return self.tile.vectors * self.target.lanes
 
-    # Known
+    # In panels
 
     def fold(self) -> None:
         """As many neighbours along k lie side by side as an instruction of any target sums."""
         dot = self._dot(whole=False)
         for one in self.sums:
             fold_into_panels(self.s, one, 1 if dot is None else dot.count)
-        most = _STREAMS * ROWS // self.target.lanes
-        tile = best_tile(self.target, replace(self.work, even=False, most=most))
-        order = replace(self.order, dot=dot)
-        schedule_tiles(self.s, self.nests, 0, order, tile, self.target)
+        self.in_panels()
+
+    def in_panels(self) -> None:
+        """Panels are read side by side, each a stream from memory; those of packed numbers once,
+        for all rows. Such are decoded for each instruction, or before, where more rows follow."""
+        s, x, target = self.s, self.extents, self.target
+        nests, copies = self.nests, tuple[Nest, ...]()
+        panel = max(1, ROWS // target.lanes)
+        order = replace(self.order, dot=self._dot(whole=False))
+        work = replace(self.work, even=False, most=_STREAMS * panel)
+        decoded = [one for one in self.sums if one.decoded]
+        parts = any(nest.partial for nest in nests)
+        if decoded or parts:
+            order = replace(order, axes=(*x.outer, x.lanes), serial=x.every_row)
+            work = replace(work, most=self._decoded_at_once * panel, unit=panel)
+        if parts:
+            work = replace(work, most=panel, sums=2)
+        tile = best_tile(target, work)
+        if order.dot is not None:
+            staged = {one.label: one.vector for one in decoded}
+            nests = tuple([replace(nest, staged=staged.get(nest.label)) for nest in nests])
+        elif x.rows is None or x.rows > tile.rows:
+            copies = tuple([beside(s, one, x.lanes) for one in decoded])
+        schedule_tiles(s, (*copies, *nests), len(copies), order, tile, target)
+
+    @property
+    def _decoded_at_once(self) -> int:
+        """How many panels, as floats, stay in the second cache."""
+        panel = ROWS * 4 * (self.extents.steps or self.target.l2_bytes)
+        return max(1, min(_STREAMS, self.target.l2_bytes // 4 // panel))
 
     # In place
 
@@ -143,7 +170,8 @@ class _Group:
     def lies_along_k(self) -> bool:
         x, target = self.extents, self.target
         few = x.rows is not None and x.rows <= _INNER_ROWS
-        if not few or x.last is None or x.rows is None or not all(one.inner for one in self.sums):
+        along = all(one.inner and not one.decoded for one in self.sums)
+        if not few or not along or x.last is None or x.rows is None:
             return False
         dot = self._dot(whole=False)
         step = target.lanes * (1 if dot is None else dot.count)
@@ -166,10 +194,20 @@ class _Group:
         count = 1 if self.dot is None else self.dot.count
         copied = [one for one in self.sums if not one.paired and not self._serves_few(one)]
         panels = [into_panels(self.s, one, self.width, count) for one in copied]
+        if self._pays_to_turn:
+            across = [one.turned() for one in self.sums if one.across]
+            panels += [into_panels(self.s, one, self.tile.rows) for one in across]
         order = replace(self.order, dot=self.dot)
         schedule_tiles(self.s, self.nests, 0, order, self.tile, self.target)
         for copy in panels:
             copy.finish(self.s, self.target)
+
+    @property
+    def _pays_to_turn(self) -> bool:
+        """Whether each row of the other factor serves several panels, and many steps."""
+        rows, columns = self.extents.rows, self.extents.columns
+        few = rows is not None and rows <= 2 * self.tile.rows
+        return not few and self.dot is None and (columns is None or columns > 2 * self.width)
 
     def _serves_few(self, one: Roles) -> bool:
         rows = self.extents.rows

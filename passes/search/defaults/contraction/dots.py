@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from passes.ir.dtypes import DType
-from passes.ir.expr import Cast, Const, Expr, Mul
+from passes.ir.expr import Const, Mul
 from passes.ir.loop.nodes import Block, Load
 from passes.schedule.combiner import combiner_of
 from passes.schedule.intrinsics import TensorIntrinsic
-from passes.search.defaults.contraction.roles import Roles, side_by_side
+from passes.search.defaults.contraction.roles import Roles, side_by_side, without_casts
 from passes.search.defaults.target import Target
 
 
@@ -33,25 +33,18 @@ def dot_of(block: Block, one: Roles, target: Target, whole: bool) -> Dot | None:
     the last summed axis."""
     combiner = combiner_of(block)
     assert combiner is not None and isinstance(combiner.value, Mul)
-    factors = [_loaded(e) for e in (combiner.value.a, combiner.value.b)]
+    factors = [without_casts(e) for e in (combiner.value.a, combiner.value.b)]
     steps = {it.var: it.extent for it in block.iters}[one.summed[-1]] if one.summed else None
     broadcast = factors[1 - one.vector]
-    if one.paired or not isinstance(steps, Const) or None in factors or broadcast is None:
+    if one.paired or not isinstance(steps, Const) or not isinstance(broadcast, Load):
         return None
     if not side_by_side(broadcast, one.summed[-1]):
         return None
-    types = sorted([str(load.dtype) for load in factors if load is not None])
+    types = sorted([str(factor.dtype) for factor in factors])
     made = [_described(one, types, combiner.target.dtype) for one in target.intrinsics]
     fitting = [dot for dot in made if dot is not None and int(steps.value) % dot.count == 0]
     best = [dot for dot in fitting if dot.whole and whole] + [d for d in fitting if not d.whole]
     return best[0] if best else None
-
-
-def _loaded(e: Expr) -> Load | None:
-    """The element that a factor is, in a wider type."""
-    while isinstance(e, Cast):
-        e = e.value
-    return e if isinstance(e, Load) else None
 
 
 def _described(intrinsic: TensorIntrinsic, types: list[str], result: DType) -> Dot | None:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from passes.ir.expr import Var
-from passes.ir.loop.nodes import Store
+from passes.ir.expr import Expr, Var
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
-from passes.search.defaults.contraction.nests import Axis, Nests
+from passes.search.defaults.contraction.nests import Axis, Nest, Nests
 from passes.search.defaults.contraction.roles import Roles
 from passes.search.defaults.shape import constant, extent
 
@@ -35,12 +34,17 @@ class Extents:
     outer: tuple[Axis, ...]
     plain: bool
 
+    @property
+    def every_row(self) -> tuple[Axis, ...]:
+        """The axes of rows, `tiled` last."""
+        return (*self.others, *([] if self.tiled is None else [self.tiled]))
+
 
 def extents_of(s: Schedule, nests: Nests, one: Roles) -> Extents:
     """Those of the sum `one`, first of the nests; the last ends it."""
     end = nests[-1]
-    places = _axes(s, one)
-    known = {v: constant(end.extent(s, axis)) for v, axis in places.items()}
+    places = _axes(s, nests[0])
+    known = {v: constant(end.extent(s, places[v])) for v in (*one.rows, *one.columns, *one.batch)}
     loops = nests[0].loops(s)
     summed = [constant(extent(s, loop)) for axis, loop in loops.items() if isinstance(axis, str)]
     tall = [v for v in one.rows if known[v] != 1]
@@ -69,8 +73,8 @@ def _product(numbers: Sequence[int | None]) -> int | None:
     return prod(known) if len(known) == len(numbers) else None
 
 
-def _axes(s: Schedule, one: Roles) -> dict[Var, Axis]:
-    """The number of the result's axis that each spatial iterator runs along."""
-    store = get_block(s.function, one.label, "extents").body
-    assert isinstance(store, Store)
-    return {v: k for k, v in enumerate(store.indices) if isinstance(v, Var)}
+def _axes(s: Schedule, nest: Nest) -> dict[Var, Axis]:
+    """The axis that each iterator runs along."""
+    block = get_block(s.function, nest.label, "extents")
+    axes: dict[Expr, Axis] = {loop: axis for axis, loop in nest.loops(s).items()}
+    return {it.var: axes[e] for it, e in zip(block.iters, block.bindings, strict=True)}

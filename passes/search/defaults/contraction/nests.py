@@ -6,30 +6,35 @@ An axis is the number of an axis of the result, or the name of one that is summe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from passes.ir.arith import prove, simplify
 from passes.ir.expr import Expr, Var, index
-from passes.ir.loop.nodes import Block, Buffer, Load, Store
+from passes.ir.loop.nodes import Block, Load, Store
 from passes.ir.node import postorder
 from passes.schedule.accesses import ranges
 from passes.schedule.dependence import carried
 from passes.schedule.primitives import fuse
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import blocks_in, get_block, get_loop
+from passes.schedule.tree import blocks_in, get_block, get_loop, written
+from passes.search.defaults.contraction.roles import Roles
 from passes.search.defaults.shape import driven, extent, own_loops, vectorize_lanes
 from passes.search.defaults.target import Target
 
 Axis = int | str
-_ZERO = index(0)
+_ZERO, _ONE = index(0), index(1)
 
 
 @dataclass(frozen=True)
 class Nest:
-    """A block in loops of its own; `axes` says what each of them runs along."""
+    """A block in loops of its own; `axes` says what each of them runs along. `partial`: the nest
+    behind sums up its results. `staged` is the factor, if any, that is computed in registers at
+    each step of an instruction."""
 
     label: str
     axes: tuple[Axis, ...]
+    partial: bool = False
+    staged: int | None = None
 
     def loops(self, s: Schedule) -> dict[Axis, Var]:
         return dict(zip(self.axes, own_loops(s, self.label), strict=True))
@@ -43,10 +48,16 @@ class Nest:
         if order != self.axes:
             loops = self.loops(s)
             s.reorder(*[loops[a] for a in order])
-        return Nest(self.label, order)
+        return replace(self, axes=order)
 
 
 Nests = tuple[Nest, ...]
+
+
+def by_sum(nests: Nests) -> list[Nests]:
+    """Each sum with the nests before it that make its parts."""
+    ends = [k + 1 for k, nest in enumerate(nests) if not nest.partial]
+    return [nests[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def cut(s: Schedule, nests: Nests, axis: Axis, point: Expr) -> tuple[Nests, Nests]:
@@ -54,7 +65,7 @@ def cut(s: Schedule, nests: Nests, axis: Axis, point: Expr) -> tuple[Nests, Nest
     heads = tuple([nest.outermost(s, axis) for nest in nests])
     _, tails = s.loop_partition([nest.loops(s)[axis] for nest in heads], point)
     labels = [blocks_in(get_loop(s.function, loop, "cut"))[0].label for loop in tails]
-    rest = [Nest(label, nest.axes) for label, nest in zip(labels, heads, strict=True)]
+    rest = [replace(nest, label=label) for label, nest in zip(labels, heads, strict=True)]
     return heads, tuple(rest)
 
 
@@ -76,7 +87,7 @@ def cut_in_sizes(
     raise AssertionError(f"{sizes} leave something of {whole}")
 
 
-def nests_of(s: Schedule, end: str, sums: Sequence[str]) -> Nests | None:
+def nests_of(s: Schedule, end: str, sums: Sequence[Roles]) -> Nests | None:
     """The nests of sums and, last, of the block that reads them, each over one buffer.
 
     None if their loops do not run along the axes of these buffers, one each, and equally far.
@@ -84,36 +95,46 @@ def nests_of(s: Schedule, end: str, sums: Sequence[str]) -> Nests | None:
     block = get_block(s.function, end, "nests_of")
     nests: list[Nest | None] = []
     ends = set()
-    for label in sums:
-        nests.append(nest_of(s, label))
-        (buffer,) = _stored(s, label)
-        places = {load.indices for load in _loads(block, buffer)}
-        ends |= {_nest(s, block, place, None) for place in places}
+    for one in sums:
+        whole = _sum(s, one.whole)
+        if whole is not None and one.label != one.whole:
+            nests.append(_parts(s, one.label, whole))
+        nests.append(whole)
+        ends |= {_nest(s, block, place) for place in _places(s, block, one.whole)}
     found = [nest for nest in (*nests, *ends) if nest is not None]
-    if len(ends) != 1 or len(found) != len(sums) + 1:
+    if len(ends) != 1 or len(found) != len(nests) + 1:
         return None
-    extents = {axis: extent(s, loop) for axis, loop in found[-1].loops(s).items()}
-    for nest in found[:-1]:
+    extents: dict[Axis, Expr] = {}
+    for nest in reversed(found):
         for axis, loop in nest.loops(s).items():
-            if axis in extents and not prove(extent(s, loop).equal(extents[axis])):
+            far = extent(s, loop)
+            if not prove(far.equal(extents.setdefault(axis, far))):
                 return None
     return tuple(found)
 
 
-def nest_of(s: Schedule, label: str) -> Nest | None:
+def _sum(s: Schedule, label: str) -> Nest | None:
     """The nest of a sum, along the axes of what it stores."""
-    block = get_block(s.function, label, "nest_of")
+    block = get_block(s.function, label, "nests_of")
     store = block.body
-    return _nest(s, block, store.indices, "reduce") if isinstance(store, Store) else None
+    return _nest(s, block, store.indices) if isinstance(store, Store) else None
 
 
-def into_registers(s: Schedule, label: str, outside: Var, width: int, target: Target) -> None:
-    """Writes out what of the block's spatial loops is inside a loop: the last one, of `width`
-    columns, in vectors."""
-    around = s.loops(label)
-    inner = around[around.index(outside) + 1 :] if outside in around else around
+def _parts(s: Schedule, label: str, whole: Nest) -> Nest | None:
+    """The nest of the sums that another one takes as its parts, along the axes of that one."""
+    block = get_block(s.function, whole.label, "nests_of")
+    mine, (place,) = _sum(s, label), _places(s, block, label)
+    taken = _nest(s, block, place)
+    if mine is None or taken is None:
+        return None
+    names = dict(zip(taken.axes, whole.axes, strict=True))
+    return Nest(label, tuple([names.get(axis, axis) for axis in mine.axes]), partial=True)
+
+
+def into_registers(s: Schedule, label: str, width: int, target: Target) -> None:
+    """Writes out the block's own spatial loops: the last one, of `width` columns, in vectors."""
     reduced = driven(s, label, "reduce")
-    spatial = [loop for loop in inner if loop not in reduced]
+    spatial = [loop for loop in own_loops(s, label) if loop not in reduced]
     if width > 1:
         vectorize_lanes(s, spatial.pop(), target.lanes)
     for loop in spatial:
@@ -143,26 +164,29 @@ def has_plain_loops(s: Schedule, label: str) -> bool:
     return len(bindings) == len(loops) and set(bindings) == set(loops)
 
 
-def _stored(s: Schedule, label: str) -> set[Buffer]:
-    block = get_block(s.function, label, "nests_of")
-    return {n.buffer for n in postorder(block.body) if isinstance(n, Store)}
+def _places(s: Schedule, block: Block, label: str) -> set[tuple[Expr, ...]]:
+    """Where the block reads what the block `label` stores."""
+    buffers = written(get_block(s.function, label, "nests_of"))
+    loads = [n for n in postorder(block.body) if isinstance(n, Load)]
+    return {load.indices for load in loads if load.buffer in buffers}
 
 
-def _loads(block: Block, buffer: Buffer) -> list[Load]:
-    return [n for n in postorder(block.body) if isinstance(n, Load) and n.buffer is buffer]
-
-
-def _nest(s: Schedule, block: Block, place: Sequence[Expr], summed: str | None) -> Nest | None:
-    """The block's nest, its axes numbered as `place` has them."""
+def _nest(s: Schedule, block: Block, place: Sequence[Expr]) -> Nest | None:
+    """The block's nest, its axes numbered as `place` has them; those that it reduces besides have
+    names. A loop of one iteration runs along an axis that has one place, too."""
     names: dict[Expr, Axis] = {}
+    single = [axis for axis, e in enumerate(place) if e is _ZERO]
     for it, e in zip(block.iters, block.bindings, strict=True):
-        if it.kind == summed:
-            names[e] = f"{it.var.name}{it.var.ordinal}"
-        elif it.kind != "spatial" or it.var not in place:
-            return None
-        else:
+        if it.var in place:
             names[e] = list(place).index(it.var)
+        elif it.kind == "reduce":
+            names[e] = f"{it.var.name}{it.var.ordinal}"
+        elif single and it.extent is _ONE:
+            names[e] = single.pop(0)
+        else:
+            return None
     loops = own_loops(s, block.label)
-    if len(names) != len(block.iters) or set(loops) != set(names) or len(place) != len(set(place)):
+    numbered = [axis for axis in names.values() if isinstance(axis, int)]
+    if len(names) != len(block.iters) or set(loops) != set(names) or len(numbered) != len(place):
         return None
     return Nest(block.label, tuple([names[loop] for loop in loops]))

@@ -2,7 +2,8 @@
 
 w[k, j]  →  p[j // 48, k, j % 48]           p[j // 48, k // 4, j % 48, k % 4]   for dot products
 
-It is copied there, or, if its contents are known, lies there in the package.
+It is copied there, or, if its contents are known, lies there in the package. So is the other factor
+if it lies across: a tile would read another line for each step.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from passes.search.defaults.contraction.nests import (
     Axis,
     Nest,
     Nests,
+    by_sum,
     cut_in_sizes,
     into_registers,
     shared,
@@ -59,7 +60,7 @@ def schedule_stream(
     every = (*[nest for pair in parts for nest in pair], end)
     for piece, width in cut_in_sizes(s, every, lanes, sizes):
         chunk = _Chunk(s, lanes, row, stream, width, target)
-        made = [chunk.sum(piece[k], piece[k + 1]) for k in range(0, len(piece) - 1, 2)]
+        made = [chunk.sum(partial, total) for partial, total in by_sum(piece[:-1])]
         made.append(chunk.end(piece[-1]))
         for other in made[1:]:
             _merge(s, made[0], other)
@@ -77,7 +78,7 @@ def _in_blocks(s: Schedule, nest: Nest, steps: int) -> Nests:
     spatial = tuple([axis for axis in nest.axes if not isinstance(axis, str)])
     inner = [f"step {k}" for k in range(len(others))]
     axes: tuple[Axis, ...] = (*spatial, *inner, "block", "step")
-    return Nest(partial, axes), Nest(nest.label, (*spatial, "block"))
+    return Nest(partial, axes, partial=True), Nest(nest.label, (*spatial, "block"))
 
 
 def _merge(s: Schedule, loops: list[Var], others: list[Var]) -> None:
@@ -111,8 +112,8 @@ class _Chunk:
             _merge(s, first, other)
         *outside, along, _ = first
         s.annotate(along, "prefetch", 1)
-        for ((part, within), _), (_, tile) in zip(pieces, made, strict=True):
-            self._in_registers(part, within, along, tile)
+        for (part, within), _ in pieces:
+            self._in_registers(part, within, along)
         return outside
 
     def end(self, nest: Nest) -> list[Var]:
@@ -141,7 +142,7 @@ class _Chunk:
         s.compute_at(partial.label, at)
         return outside, at
 
-    def _in_registers(self, partial: Nest, total: Nest, along: Var, tile: Var) -> None:
+    def _in_registers(self, partial: Nest, total: Nest, along: Var) -> None:
         s, width = self.s, min(self.width, self.stream.columns)
         init = s.decompose_reduction(total.label, along)
         if width > 1:
@@ -150,6 +151,6 @@ class _Chunk:
         s.reorder(*steps, *driven(s, partial.label, "spatial"))
         start = s.decompose_reduction(partial.label, steps[0])
         for label in (start, partial.label, total.label):
-            into_registers(s, label, tile, width, self.target)
+            into_registers(s, label, width, self.target)
         if (constant(extent(s, steps[-1])) or 0) <= _UNROLLED:
             s.unroll(steps[-1])

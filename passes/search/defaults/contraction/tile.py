@@ -28,7 +28,7 @@ class Work:
     """What tiles are for: extents of the result, and steps along the summed axes (None: unknown);
     how many sums are in registers at once; whether both factors are read as vectors. Where columns
     are `even`, tiles divide them and take another vector each for all rows. Tiles are of so many
-    vectors at `most`."""
+    vectors at `most`, a multiple of `unit`."""
 
     rows: int | None
     columns: int | None
@@ -37,6 +37,7 @@ class Work:
     paired: bool = False
     even: bool = False
     most: int | None = None
+    unit: int = 1
 
 
 def best_tile(target: Target, work: Work) -> Tile:
@@ -46,7 +47,7 @@ def best_tile(target: Target, work: Work) -> Tile:
     widest = target.vector_registers if work.most is None else work.most
     best, least = Tile(1, 1), float("inf")
     for height in range(1, min(MOST_ROWS, rows or MOST_ROWS) + 1):
-        for width in range(1, min(widest, wide or widest) + 1):
+        for width in range(work.unit, min(widest, wide or widest) + 1, work.unit):
             if work.even and wide is not None and wide % width:
                 continue
             if height * width * work.sums + width * (1 + work.even) + 1 >= target.vector_registers:

@@ -6,7 +6,8 @@
         epilogue
 
 Columns that are left are done by smaller tiles, in nests of their own; so are rows, of which those
-left of a number that is not known share one loop over the panels.
+left of a number that is not known share one loop over the panels. Where sums are made of parts,
+these are tiled in the same way inside one step of the sum.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from passes.schedule.schedule import Schedule
 from passes.search.defaults.contraction.dots import Dot
 from passes.search.defaults.contraction.nests import (
     Axis,
+    Nest,
     Nests,
+    by_sum,
     cut_in_sizes,
     into_registers,
     shared,
@@ -36,15 +39,16 @@ _SHARES = 256  # iterations of a parallel loop that keep any number of threads b
 
 @dataclass(frozen=True)
 class Order:
-    """The loops over tiles, by the axes of the result, outermost first, without that of the rows if
-    they are done one after the other; which axes are cut into rows and lanes; how many rows, if
-    not all, an iteration of the parallel loop takes; the instruction that does the sums, if not
+    """The loops over tiles, by the axes of the result, outermost first: `axes`, whose leading ones
+    threads share, and inside them `serial`. Which axes are cut into rows and lanes; how many rows,
+    if not all, an iteration of the parallel loop takes; the instruction that does the sums, if not
     multiply-adds.
     """
 
     axes: tuple[Axis, ...]
     row: Axis | None
     lanes: Axis
+    serial: tuple[Axis, ...] = ()
     block: int | None = None
     dot: Dot | None = None
 
@@ -54,29 +58,40 @@ def schedule_tiles(
 ) -> None:
     """Schedules nests: as many `copies` of vector factors, sums, the block that ends them.
 
-    A factor is copied panel by panel, for the rows of a block. Rows are a multiple of these.
+    A factor is copied panel by panel, for the rows of a block, or for all where rows are serial.
+    Rows are a multiple of a block.
     """
-    end = nests[-1]
-    columns = constant(end.extent(s, order.lanes))
+    columns = constant(nests[-1].extent(s, order.lanes))
     sizes = widths(columns, tile.vectors * target.lanes, target.lanes)
     for piece, width in cut_in_sizes(s, nests, order.lanes, sizes):
-        if order.row is None or order.block is not None:
-            s.parallel(_tile(s, piece, copies, order, (tile.rows, width), target))
-            continue
-        heights = falling(constant(piece[-1].extent(s, order.row)), tile.rows)
-        (whole, height), *left = cut_in_sizes(s, piece, order.row, heights)
-        s.parallel(_tile(s, whole, copies, order, (height, width), target))
-        around = tuple([axis for axis in order.axes if axis != order.row])
-        last = replace(order, axes=around)
-        made = [_tile(s, part, copies, last, (height, width), target) for part, height in left]
-        for other in made[1:]:
-            s.merge(made[0], other)
-        for loop in made[:1]:
-            s.parallel(loop)
+        copied = piece[:copies]
+        for how, parts in _by_rows(s, piece[copies:], order, tile.rows):
+            made = [_tile(s, part, how, (n, width), bool(copied), target) for part, n in parts]
+            for other in made[1:]:
+                s.merge(made[0], other)
+            for nest in copied:
+                s.compute_at(nest.label, made[0])
+                vectorize_lanes(s, own_loops(s, nest.label)[-1], target.lanes)
+            s.parallel(made[0])
+
+
+def _by_rows(
+    s: Schedule, nests: Nests, order: Order, rows: int
+) -> list[tuple[Order, list[tuple[Nests, int]]]]:
+    """The parts of the nests, each with the rows of a tile, and the order of those that share one
+    loop over the panels: all, or, where threads share tiles of rows, those that have fewer."""
+    if order.row is None or order.block is not None:
+        return [(order, [(nests, rows)])]
+    heights = falling(constant(nests[-1].extent(s, order.row)), rows)
+    first, *rest = cut_in_sizes(s, nests, order.row, heights)
+    if order.row not in order.axes or not rest:
+        return [(order, [first, *rest])]
+    around = tuple([axis for axis in order.axes if axis != order.row])
+    return [(order, [first]), (replace(order, axes=around, serial=(order.row,)), rest)]
 
 
 def _tile(
-    s: Schedule, nests: Nests, copies: int, order: Order, size: tuple[int, int], target: Target
+    s: Schedule, nests: Nests, order: Order, size: tuple[int, int], fuse_all: bool, target: Target
 ) -> Var:
     """One part, whose extents are multiples of the tile's `size`; gives the loop to be made
     parallel."""
@@ -91,51 +106,67 @@ def _tile(
             tiles = [within]
         else:
             loops[order.row], row = s.split(loops[order.row], size[0])
-            tiles = [] if order.row in order.axes else [loops[order.row]]
         inside = [row, *inside]
+    tiles += [loops[axis] for axis in order.serial]
     outside = [loops[axis] for axis in order.axes]
     s.reorder(*outside, *tiles, *inside)
-    fused, at = _fused(s, end.label, outside, all_of_them=bool(copies))
-    at = tiles[0] if tiles else at
+    fused, at = _fused(s, end.label, outside, fuse_all)
+    at = tiles[-1] if tiles else at
     done = [end.label]
-    for nest in nests[copies:-1]:
-        s.compute_at(nest.label, at)
-        if order.dot is None:
-            summed = driven(s, nest.label, "reduce")
-            s.reorder(*summed, *driven(s, nest.label, "spatial"))
-            done += [s.decompose_reduction(nest.label, summed[0]), nest.label]
-            _unroll_summed(s, summed, prod(size) // target.lanes)
-        else:
-            done += _dots(s, nest.label, order.dot)
-    for nest in nests[:copies]:
-        s.compute_at(nest.label, fused)
+    for one in by_sum(nests[:-1]):
+        done += _sum(s, one, at, order.dot, prod(size) // target.lanes, target)
     for label in done:
-        into_registers(s, label, at, size[1], target)
-    for nest in nests[:copies]:
-        vectorize_lanes(s, own_loops(s, nest.label)[-1], target.lanes)
+        into_registers(s, label, size[1], target)
     return fused
 
 
-def _dots(s: Schedule, label: str, dot: Dot) -> list[str]:
+def _sum(
+    s: Schedule, nests: Nests, at: Var, dot: Dot | None, tile: int, target: Target
+) -> list[str]:
+    """Computes a sum at a loop, the parts it is of in each step; gives the labels whose loops are
+    still to be written out."""
+    *parts, nest = nests
+    s.compute_at(nest.label, at)
+    if dot is not None and not parts:
+        return _dots(s, nest, dot, tile, target)
+    summed = driven(s, nest.label, "reduce")
+    s.reorder(*summed, *driven(s, nest.label, "spatial"))
+    done = [s.decompose_reduction(nest.label, summed[0]), nest.label]
+    if parts:
+        return done + _sum(s, tuple(parts), summed[-1], dot, tile, target)
+    _unroll_summed(s, summed, tile)
+    return done
+
+
+def _dots(s: Schedule, nest: Nest, dot: Dot, area: int, target: Target) -> list[str]:
     """Sums by an instruction; gives the labels whose loops are still to be written out."""
+    label = nest.label
     *outer, last = driven(s, label, "reduce")
     tile = driven(s, label, "spatial")
+    staged = [] if nest.staged is None else [s.reindex_cache_read(label, nest.staged, "register")]
     steps, word = s.split(last, dot.count)
-    if not dot.whole:
-        s.reorder(*outer, steps, *tile, word)
-        init = s.decompose_reduction(label, [*outer, steps][0])
-        s.tensorize(word, dot.name)
-        return [init, label]
-    s.reorder(*outer, *tile, steps, word)
-    init = s.decompose_reduction(label, [*outer, *tile, steps][0])
-    s.tensorize([*tile, steps][0], dot.name)
-    return [init]
+    if dot.whole:
+        s.reorder(*outer, *tile, steps, word)
+        init = s.decompose_reduction(label, [*outer, *tile, steps][0])
+        s.tensorize([*tile, steps][0], dot.name)
+        return [init]
+    s.reorder(*outer, steps, *tile, word)
+    init = s.decompose_reduction(label, [*outer, steps][0])
+    for read in staged:
+        s.compute_at(read, steps)
+        *columns, number = own_loops(s, read)
+        s.vectorize(number)
+        for column in columns:
+            vectorize_lanes(s, column, target.lanes)
+    s.tensorize(word, dot.name)
+    _unroll_summed(s, [*outer, steps], area)
+    return [init, label]
 
 
-def _fused(s: Schedule, label: str, loops: Sequence[Var], all_of_them: bool) -> tuple[Var, Var]:
+def _fused(s: Schedule, label: str, loops: Sequence[Var], fuse_all: bool) -> tuple[Var, Var]:
     """The leading loops as one, as many as give each thread its share; it and the innermost."""
     count, shares = 0, 1
-    while count < len(loops) and (shares < _SHARES or all_of_them):
+    while count < len(loops) and (shares < _SHARES or fuse_all):
         shares *= constant(extent(s, loops[count])) or 1
         count += 1
     whole = shared(s, loops[:count])

@@ -1,4 +1,7 @@
-"""parallel, vectorize, unroll, bind: how the iterations of a loop are run."""
+"""A loop whose iterations are run in another way: at once, as lanes, or written out.
+
+Raises ScheduleError in the name of the primitive that does it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,9 @@ from passes.ir.loop.nodes import (
     AsyncGroup,
     AsyncWait,
     Barrier,
-    BlockAxis,
     For,
     Function,
     LoopKind,
-    ThreadAxis,
 )
 from passes.schedule.copying import objection_to_copies
 from passes.schedule.legality import may_nest, objection
@@ -22,43 +23,8 @@ from passes.schedule.pipelining import kept_pipelines
 from passes.schedule.tree import Refusal, loops_in, path_to_loop, replace, spell, statements
 
 
-def parallel(function: Function, loop: Var) -> Function:
-    """`for i in range(n)` → `for i in parallel(n)`: iterations divided among the threads.
-
-    Legal if no iteration touches what another one stores to, and of thread-private buffers
-    reads only what it stored itself.
-    """
-    return _run_as(function, loop, "parallel", "parallel")
-
-
-def vectorize(function: Function, loop: Var) -> Function:
-    """`for i in range(16)` → `for i in vectorized(16)`: iterations become lanes.
-
-    The loop has a constant extent and holds no loop of another kind. Statements inside run one
-    after the other, each for all lanes, so no lane may touch what another one stores to. The
-    target of a reduction that starts in the first lane may be: lanes are combined by a horizontal
-    reduction.
-    """
-    return _run_as(function, loop, "vectorized", "vectorize")
-
-
-def unroll(function: Function, loop: Var) -> Function:
-    """`for i in range(4)` → `for i in unrolled(4)`: iterations written out one after another."""
-    return _run_as(function, loop, "unrolled", "unroll")
-
-
-def bind(function: Function, loop: Var, thread: BlockAxis | ThreadAxis) -> Function:
-    """`for i in range(n)` → `for i in thread.x(n)`: an iteration for each thread of a block, or,
-    bound to `block.x` and its like, for each block of a grid.
-
-    Legal as `parallel` is, but that the threads of a block have its `shared` buffers in common
-    (and those of a warp what is spread over it). Of loops inside each other each has an axis of
-    its own, those of blocks outside those of threads.
-    """
-    return _run_as(function, loop, thread, "bind")
-
-
-def _run_as(function: Function, loop: Var, kind: LoopKind, primitive: str) -> Function:
+def run_as(function: Function, loop: Var, kind: LoopKind, primitive: str) -> Function:
+    """The function with a loop of another kind. Raises ScheduleError if it may not be one."""
     found = path_to_loop(function, loop, primitive)
     at = found[-1]
     assert isinstance(at, For)
