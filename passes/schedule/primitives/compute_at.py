@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from passes.ir.arith import free_vars, linear, prove, simplify, substitute, symbolic_max
-from passes.ir.expr import TRUE, Const, Expr, Var, both
+from passes.ir.dtypes import INDEX
+from passes.ir.expr import TRUE, Const, Expr, Var, both, const
 from passes.ir.expr_text import name_of, print_expr
 from passes.ir.loop.nodes import (
     Block,
@@ -101,8 +102,28 @@ def compute_at(function: Function, label: str, loop: Var) -> Function:
     position = next(k for k, s in enumerate(stmts) if store.buffer in loaded(s))
     body = seq(*stmts[:position], new, *stmts[position:])
     made = replace(without, below, below.replace(body=body))
-    _check_surplus(refuse, made, label, found)
+    if not _were_computed(get_block(made, label, "compute_at"), block, left, ranges(made)):
+        _check_surplus(refuse, made, label, found)
     return checked(made, refuse)
+
+
+def _were_computed(block: Block, before: Block, loops: Sequence[For], known: Ranges) -> bool:
+    """Whether all instances of the block are among those that it had before, in these loops: one
+    for each of their iterations, each iterator driven by one of them at most."""
+    extents = {one.var: one.extent for one in loops}
+    if any(var.dtype != INDEX for var in extents):
+        return False
+    driving: list[Var] = []
+    for new, old in zip(block.bindings, before.bindings, strict=True):
+        moving = [var for var in extents if var in free_vars(old)]
+        first = substitute(old, dict.fromkeys(moving, const(0)))
+        last = first + sum([extents[var] - 1 for var in moving], start=const(0))
+        plain = len(moving) <= 1 and simplify(old - first - sum(moving, start=const(0))) is const(0)
+        if not (plain and prove(first <= new, known) and prove(new <= last, known)):
+            return False
+        driving += moving
+    apart = len(set(driving)) == len(driving) and set(driving) == set(extents)
+    return apart and not any(free_vars(e) & set(extents) for e in extents.values())
 
 
 def _check_surplus(refuse: Refusal, function: Function, label: str, before: Sequence[Stmt]) -> None:

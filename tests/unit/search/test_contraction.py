@@ -263,3 +263,17 @@ def test_native_results(size: tuple[int, int, int]) -> None:
         done = compiled(lowered, {}, [a, b, c])[2]
         wanted = a.reshape(size[0], size[2]) @ b.reshape(size[2], size[1])
         np.testing.assert_allclose(done, wanted.ravel(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", [AVX2, AVX512, TINY])
+@pytest.mark.parametrize("columns", [128, 100, 16])
+def test_columns_that_are_cut_in_pieces_stay_with_the_rule(target: Target, columns: int) -> None:
+    b = LoopBuilder("heads")
+    q, k = b.param("q", (1, 128, 12, 64), F32), b.param("k", (1, columns, 12, 64), F32)
+    y = b.param("y", (1, 12, 128, columns), F32)
+
+    def term(i: Expr, h: Expr, m: Expr, n: Expr, d: Expr) -> Expr:
+        return load(q, i, m, h, d) * load(k, i, n, h, d)
+
+    b.reduce(y, (64,), term)
+    assert not default_schedule(b.function(), target).trace.notes
