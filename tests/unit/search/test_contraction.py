@@ -222,14 +222,24 @@ def test_square_product_is_tiled_over_registers_with_panels() -> None:
 
 def test_few_rows_are_streamed_and_fetched_ahead() -> None:
     made = default_schedule(product(16, 4096, 4096), AVX512)
-    read = [b for b in made.function.allocs if b.scope == "global" and b.dtype == F32]
-    assert all(b.shape[0] == index(16) for b in read)  # sums: no copy of the factor
+    kept = [b for b in made.function.allocs if b.scope != "register"]
+    assert {b.shape for b in kept} == {(index(16), index(4096))}  # sums: no copy of the factor
+    assert {b.scope for b in kept} == {"local"}
     assert [a for loop in loops(made.function) for a in loop.annotations][:1] == [("prefetch", 1)]
 
 
 def test_near_factors_are_read_in_place() -> None:
     made = default_schedule(product(16, 512, 256), AVX512)
     assert not any(b.scope == "global" for b in made.function.allocs)
+
+
+@pytest.mark.parametrize("rows", [64, N], ids=str)
+def test_factors_whose_steps_share_sets_of_the_cache_are_not(rows: IntLike) -> None:
+    """A 64th of the cache holds whatever lines lie 4 KiB apart."""
+    apart = default_schedule(product(rows, 1040, 1024), AVX512)
+    assert {b.scope for b in apart.function.allocs} == {"register"}
+    shared = default_schedule(product(rows, 1024, 1024), AVX512)
+    assert any(step.name == "rfactor" for step in shared.trace)  # streamed
 
 
 def test_lanes_run_along_k_where_both_factors_lie_along_it() -> None:

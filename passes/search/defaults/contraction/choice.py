@@ -37,7 +37,7 @@ _FEW_ROWS = 256
 """So many rows use an element of the vector factor often enough to pay for copying it."""
 _STEPS, _FEWEST_STEPS = 64, 16  # along k that a streamed factor's block has
 _NARROW = 3  # vectors that are read at a time of a row streamed past very few rows
-_CHUNKS = 8
+_CHUNKS, _THREADS = 8, (2, 4, 8)
 _STREAMS = 4  # panels side by side that are read from memory, each along one of its own
 _INNER = 4  # rows and columns of a tile whose lanes run along k: as many streams from memory
 _INNER_ROWS = 32
@@ -162,7 +162,8 @@ class _Group:
             return False
         often = x.rows is not None and x.rows > 2 * _FEW_ROWS and one.nbytes > target.l1d_bytes
         panel = self.tile.vectors * target.vector_bits // 8 * x.steps
-        return panel <= target.l2_bytes // 4 and not often
+        least = one.apart * x.steps  # a smaller cache cannot hold a line of each step
+        return panel <= target.l2_bytes // 4 and least <= target.l2_bytes and not often
 
     # Lanes along k
 
@@ -280,8 +281,13 @@ class _Group:
 
 
 def _tiles(columns: int, width: int, most: int) -> int:
-    """How many tiles side by side make a chunk, so that there are some for several threads."""
+    """How many tiles side by side make a chunk, of at most so many: those that any number of
+    threads share best, with the tiles that chunks leave."""
     count = columns // width
     most = max(1, min(most, count // _CHUNKS))
-    even = divisor(max(count, 1), most)
-    return even if 2 * even > most else most
+
+    def time(tiles: int) -> int:
+        chunks, left = divmod(count, tiles)
+        return sum([n * (-(-chunks // n) * tiles + -(-left // n)) for n in _THREADS])
+
+    return min(range(most, most // 2, -1), key=time)

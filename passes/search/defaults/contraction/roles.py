@@ -39,8 +39,10 @@ class Roles:
     last summed axis so; `in_panels` that the vector factor has the lanes of each panel of `ROWS`
     columns together, one panel behind the other; `decoded` that it is computed, not just read.
     `reach` are the iterators that it depends on, in the block's order, `nbytes` is what its values
-    take, if that is constant. `across` are those of the other factor if that is a matrix with
-    neighbours along the last row axis, not along what is summed, side by side; else there are none.
+    take, if that is constant. `apart` is the power of two in the bytes from one step of the last
+    summed axis to the next, 0 if unknown: of a cache, steps of a panel share the sets that lie so
+    far apart. `across` are those of the other factor if that is a matrix with neighbours along the
+    last row axis, not along what is summed, side by side; else there are none.
     """
 
     label: str
@@ -59,6 +61,7 @@ class Roles:
     reach: tuple[Var, ...]
     across: tuple[Var, ...]
     nbytes: int | None
+    apart: int
 
     def turned(self) -> Roles:
         """The same with the other factor, which lies across, read as vectors of rows."""
@@ -116,6 +119,7 @@ def roles_of(block: Block, whole: Block | None = None) -> Roles | None:
         reach=tuple([v for v in extents if v in mine]),
         across=tuple([v for v in extents if v in other]) if across else (),
         nbytes=_size(factors[vector], [extents[v] for v in extents if v in mine]),
+        apart=_apart(factors[vector], summed[-1]),
     )
 
 
@@ -169,6 +173,13 @@ def _size(factor: Expr, extents: Iterable[Expr]) -> int | None:
     count = product(tuple(extents))
     known = isinstance(count, Const)
     return int(count.value) * without_casts(factor).dtype.bytes if known else None  # type: ignore[attr-defined]
+
+
+def _apart(value: Expr, var: Var) -> int:
+    """The largest power of two in the bytes between neighbours along `var`; 0 if unknown."""
+    steps = [(stride(load, var), load.dtype.bytes) for load in _loads_along(value, var)]
+    known = [int(step.value) * nbytes for step, nbytes in steps if isinstance(step, Const)]
+    return max([distance & -distance for distance in known], default=0)
 
 
 def _sums_up(block: Block) -> bool:

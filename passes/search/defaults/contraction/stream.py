@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from passes.ir.expr import Var
-from passes.ir.loop.nodes import Store
+from passes.ir.arith import upper_bound
+from passes.ir.expr import Var, product
+from passes.ir.loop.nodes import Scope, Store
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
 from passes.search.defaults.contraction.nests import (
@@ -32,6 +33,7 @@ from passes.search.defaults.shape import constant, driven, extent, own_loops, ve
 from passes.search.defaults.target import Target
 
 _UNROLLED = 8  # steps of a block that are written out
+_LANE_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ def schedule_stream(
     """Schedules sums and the block that ends them; all axes of the result but `lanes` are rows,
     of which `row` is tiled."""
     *sums, end = nests
-    parts = [_in_blocks(s, nest, stream.steps) for nest in sums]
+    scope = _scope_of_sums(s, nests, lanes, stream, target)
+    parts = [_in_blocks(s, nest, stream.steps, scope) for nest in sums]
     sizes = widths(constant(end.extent(s, lanes)), stream.columns, target.lanes)
     if stream.tiles > 1:
         sizes = [stream.columns * stream.tiles, *sizes]
@@ -67,11 +70,21 @@ def schedule_stream(
         s.parallel(shared(s, made[0]))
 
 
-def _in_blocks(s: Schedule, nest: Nest, steps: int) -> Nests:
-    """The sums of each block of k, and the sum of them."""
+def _scope_of_sums(s: Schedule, nests: Nests, lanes: Axis, stream: Stream, target: Target) -> Scope:
+    """A thread keeps the sums of a chunk to itself, side by side, if they stay in its cache: of
+    all sums, rows may lie a power of two apart, and meet in too few of its sets."""
+    *sums, end = nests
+    rows = [axis for axis in end.axes if axis not in (lanes, *stream.apart)]
+    most = upper_bound(product([end.extent(s, axis) for axis in rows]))
+    row = len(sums) * stream.tiles * stream.columns * _LANE_BYTES
+    return "local" if most is not None and most * row <= target.l2_bytes // 4 else "global"
+
+
+def _in_blocks(s: Schedule, nest: Nest, steps: int, scope: Scope) -> Nests:
+    """The sums of each block of k, and the sum of them, kept in a scope."""
     store = get_block(s.function, nest.label, "stream").body
     assert isinstance(store, Store)
-    s.set_scope(f"{store.buffer.name}{store.buffer.ordinal}", "global")
+    s.set_scope(f"{store.buffer.name}{store.buffer.ordinal}", scope)
     *others, last = driven(s, nest.label, "reduce")
     outer, _ = s.split(last, steps)
     partial = s.rfactor(nest.label, outer, "register")
