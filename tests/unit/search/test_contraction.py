@@ -228,6 +228,12 @@ def test_few_rows_are_streamed_and_fetched_ahead() -> None:
     assert [a for loop in loops(made.function) for a in loop.annotations][:1] == [("prefetch", 1)]
 
 
+def test_streamed_sums_of_few_rows_stay_with_their_thread() -> None:
+    small = replace(AVX512, l2_bytes=2048)
+    made = check(product(4, 64, 128), small, [{}], lowers=True)
+    assert {b.scope for b in made.function.allocs} == {"local", "register"}
+
+
 def test_near_factors_are_read_in_place() -> None:
     made = default_schedule(product(16, 512, 256), AVX512)
     assert not any(b.scope == "global" for b in made.function.allocs)

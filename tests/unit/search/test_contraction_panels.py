@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def quantised(kind: str, rows: IntLike = N) -> list[Input]:
 
 def kernel(y: Value, inputs: Sequence[Input]) -> Function:
     """The one kernel that computes it."""
-    dims = (N,) if N in inputs[0].type.shape else ()
+    dims = tuple([e for e in inputs[0].type.shape if isinstance(e, Dim)])
     graph = GraphFunction("main", dims, tuple(inputs), (("y", y),))
     weights = {
         n.name: WeightEntry(n.type, (n.name,)) for n in postorder(y) if isinstance(n, Weight)
@@ -215,3 +216,32 @@ def test_floats_are_decoded_once_a_panel_where_rows_share_them() -> None:
 def test_dense_panels_are_read_in_place(kind: str) -> None:
     made = default_schedule(floats(kind), AVX512).function
     assert {b.scope for b in made.allocs} == {"register"}
+
+
+STREAMED = replace(AVX512, l2_bytes=256)
+"""What it keeps near is less than the weights take."""
+
+
+@pytest.mark.parametrize("kind", DENSE)
+@pytest.mark.parametrize("rows", [9, 16, N, Dim("n", 1, 300)], ids=str)
+def test_panels_from_memory_are_fetched_ahead_for_several_tiles(kind: str, rows: IntLike) -> None:
+    made = check(floats(kind, rows), STREAMED, (3, 8, 21))
+    ahead = [loop for loop in postorder(made) if isinstance(loop, For) and loop.annotations]
+    assert [loop.annotations for loop in ahead] == [(("prefetch", 1),)]
+
+
+@pytest.mark.parametrize("rows", [1, 8, 300])
+def test_panels_from_memory_that_few_or_many_tiles_read_are_not(rows: int) -> None:
+    made = default_schedule(floats("f32", rows), STREAMED).function
+    assert not [loop for loop in postorder(made) if isinstance(loop, For) and loop.annotations]
+
+
+@pytest.mark.slow
+def test_native_panels_from_memory() -> None:
+    check_native(floats("f32"), STREAMED)
+    function = floats("f16", Dim("n", 1, 600))
+    lowered = lower(default_schedule(function, STREAMED).function)
+    for n in (255, 256, 263, 520):
+        given = random_arrays(function, {"n": n})
+        wanted = interpreted(function, {"n": n}, given)
+        assert_near(compiled(lowered, {"n": n}, given), wanted, f"{n} rows")

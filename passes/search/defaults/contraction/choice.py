@@ -1,6 +1,7 @@
 """Which schedule a group of sums gets: how their vector factors are read, and by what tiles.
 
-in panels   factors that lie there from the start, as those whose contents are known can
+in panels   factors that lie there from the start, as those whose contents are known can; by tiles,
+            or as a stream where they are large and serve several tiles of rows, but not many
 in place    factors paired with the lanes of the other one, or whose panels stay in the caches
 stream      large factors that serve few rows
 inner       factors that lie along the summed axis, and serve few rows
@@ -38,6 +39,7 @@ _FEW_ROWS = 256
 _STEPS, _FEWEST_STEPS = 64, 16  # along k that a streamed factor's block has
 _NARROW = 3  # vectors that are read at a time of a row streamed past very few rows
 _CHUNKS, _THREADS = 8, (2, 4, 8)
+_PANEL_STEPS = 256  # along k that a block of panels has which come from memory
 _STREAMS = 4  # panels side by side that are read from memory, each along one of its own
 _INNER = 4  # rows and columns of a tile whose lanes run along k: as many streams from memory
 _INNER_ROWS = 32
@@ -140,7 +142,45 @@ class _Group:
             nests = tuple([replace(nest, staged=staged.get(nest.label)) for nest in nests])
         elif x.rows is None or x.rows > tile.rows:
             copies = tuple([beside(s, one, x.lanes) for one in decoded])
-        schedule_tiles(s, (*copies, *nests), len(copies), order, tile, target)
+        if not decoded and not parts and order.dot is None and self._streams_panels(tile):
+            self._stream_panels(order, tile)
+        else:
+            schedule_tiles(s, (*copies, *nests), len(copies), order, tile, target)
+
+    def _streams_panels(self, tile: Tile) -> bool:
+        """Whether panels come from memory, for so few tiles of rows that the first of them waits
+        for it while later ones leave it idle; or for any number."""
+        x = self.extents
+        nbytes = sum([one.nbytes or 0 for one in self.sums])
+        if nbytes <= self.target.shared_bytes or x.steps is None or not x.plain:
+            return False
+        if x.rows is None:
+            return x.tiled is not None and x.row is None
+        return tile.rows < x.rows <= _FEW_ROWS
+
+    def _stream_panels(self, order: Order, tile: Tile) -> None:
+        """Of a number of rows that is not known, whole blocks, and what is less than a tile, are
+        done by tiles."""
+        s, x, nests = self.s, self.extents, self.nests
+        width = tile.vectors * self.target.lanes
+        stream = Stream(self._block(_PANEL_STEPS), tile.rows, width, 1)
+        if x.rows is not None:
+            schedule_stream(s, nests, x.lanes, x.tiled, stream, self.target)
+            return
+        block = _FEW_ROWS // tile.rows * tile.rows
+        blocks, nests = self._heads(nests, block)
+        tiles, left = self._heads(nests, tile.rows)
+        schedule_tiles(s, blocks, 0, order, tile, self.target)
+        schedule_stream(s, tiles, x.lanes, x.tiled, stream, self.target)
+        together = replace(order, axes=(*x.outer, x.lanes), serial=x.every_row)
+        schedule_tiles(s, left, 0, together, tile, self.target)
+
+    def _heads(self, nests: Nests, count: int) -> tuple[Nests, Nests]:
+        """The nests for as many rows as are a multiple of `count`, and for those left."""
+        row = self.extents.tiled
+        assert row is not None
+        rows = nests[-1].extent(self.s, row)
+        return cut(self.s, nests, row, simplify(rows // count * count))
 
     @property
     def _decoded_at_once(self) -> int:
@@ -235,11 +275,9 @@ class _Group:
 
     def _blocks_of_rows(self) -> Nests:
         """Tiles blocks of rows with copies of the factors; gives the nests of the rows left."""
-        s, row = self.s, self.extents.tiled
-        assert row is not None
+        s = self.s
         block = _FEW_ROWS // self.tile.rows * self.tile.rows
-        rows = self.nests[-1].extent(s, row)
-        heads, rest = cut(s, self.nests, row, simplify(rows // block * block))
+        heads, rest = self._heads(self.nests, block)
         copies = [beside(s, one, self.extents.lanes) for one in self.sums]
         order = replace(self.order, block=block)
         schedule_tiles(s, (*copies, *heads), len(copies), order, self.tile, self.target)
@@ -258,8 +296,7 @@ class _Group:
         tall = x.row if x.row is not None else max(1, tile.rows // 2)
         few = Stream(self._block(8), tall, narrow, _tiles(x.columns, narrow, 42), apart)
         if x.tiled is not None and x.row is None:
-            left = nests[-1].extent(s, x.tiled)
-            heads, nests = cut(s, nests, x.tiled, simplify(left // tile.rows * tile.rows))
+            heads, nests = self._heads(nests, tile.rows)
             schedule_stream(s, heads, x.lanes, x.tiled, many, target)
         chosen = many if x.rows is not None and x.rows >= MOST_ROWS else few
         schedule_stream(s, nests, x.lanes, x.tiled, chosen, target)

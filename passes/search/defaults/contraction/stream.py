@@ -7,7 +7,7 @@
         epilogue
 
 A block of k has few rows of the factor, of which each is read along: as many streams as the
-hardware follows.
+hardware follows. Of panels it has a piece.
 """
 
 from __future__ import annotations
