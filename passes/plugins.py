@@ -1,4 +1,5 @@
-"""What can be plugged in: passes, importers, formats, targets, packagers, by entry points.
+"""What can be plugged in: passes, schedule rules, importers, formats, targets, packagers, by entry
+points.
 
 A distribution offers `name = "module:object"` in an entry-point group `tensorkiln.<group>`; this
 project's own are declared in the same way in its pyproject.toml, which is read directly when it
@@ -15,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("passes", "importers", "formats", "targets", "packagers")
+GROUPS = ("passes", "schedule_rules", "importers", "formats", "targets", "packagers")
 _PREFIX = "tensorkiln"
 
 

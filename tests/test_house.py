@@ -22,7 +22,8 @@ PASSES = (
     "package",
 )  # fmt: skip
 PIPELINE = (
-    "runtime", "recipe", "store", "workers", "stages", "bench", "workloads", "commands", "dodo",
+    "runtime", "recipe", "store", "workers", "stages", "bench", "workloads",
+    "tuning", "commands", "dodo",
 )  # fmt: skip
 ORDERS = {"passes": PASSES, "pipeline": PIPELINE}
 # What a package may need where it runs; all but numpy only when asked for.

@@ -113,7 +113,9 @@ def test_a_workload_of_ones_own(project: Path) -> None:
     check(example, project)
 
 
-@pytest.mark.parametrize("what", ["An operator", "A pass", "A target", "A schedule by hand"])
+@pytest.mark.parametrize(
+    "what", ["An operator", "A pass", "A target", "A schedule by hand", "A schedule rule"]
+)
 def test_a_section_of_passes(what: str, project: Path) -> None:
     for example in examples(section(ADDING, what), "sh"):
         check(example, project)
@@ -146,4 +148,4 @@ def test_what_the_documents_name_is_there() -> None:
         for path in re.findall(
             r"`((?:passes|pipeline|configs|recipes|tests|\.ci)/[\w./-]+)`", document
         ):
-            assert (REPO / path).exists() or path.endswith(".lock.yaml"), path
+            assert (REPO / path).exists() or path.endswith((".lock.yaml", ".records.jsonl")), path

@@ -23,6 +23,7 @@ filling                was what is read stored just before, and all of it?
 legality, motion, reductions, copying    what parallel loops, moved computations, inits and
                        asynchronous copies need of that
 faults, surplus        what may fail where the program did not come before
+margins, limits        which iterations of a loop add to a reduction; what conditions say of that
 outputs                may a block's instances store again, or elsewhere?
 loop_kinds             a loop run in another way: at once, as lanes, or written out
 combiner               what a reduction combines

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from passes.ir.arith import substitute, upper_bound
-from passes.ir.expr import Const, Expr, Var
+from passes.ir.expr import Const, Dim, Expr, Var
 from passes.ir.expr_text import parse_expr
 from passes.ir.loop.multiples import spelled_out
 from passes.ir.loop.nodes import Buffer, Function
@@ -28,8 +29,10 @@ from passes.schedule.sampling import (
     Choice,
     ComputeLocation,
     Decide,
+    Open,
     PartitionedTile,
     PerfectTile,
+    Question,
     Sampling,
     seeded,
 )
@@ -63,7 +66,7 @@ class Recorder:
     ) -> None:
         self.function = function = function.replace(body=spelled_out(function.body))
         self.trace = Trace()
-        self._decide = decide if decide is not None else seeded(0)
+        self.decide = decide if decide is not None else seeded(0)
         self._apply = apply if apply is not None else _directly
         self._programs = [function]  # before the first step, and after each
         self._given: set[Var | str] = set()  # handles that some step gave
@@ -74,7 +77,7 @@ class Recorder:
 
     def at(self, step: int) -> Self:
         """A schedule of its own, as this one was after that many steps of the trace."""
-        made = type(self)(self._programs[0], self._decide, self._apply)
+        made = type(self)(self._programs[0], self.decide, self._apply)
         made.function = self._programs[step]
         made.trace.steps = self.trace.steps[:step]
         made._programs = self._programs[: step + 1]
@@ -133,10 +136,14 @@ class Recorder:
         candidates: Sequence[int],
         probabilities: Sequence[float] | None = None,
         choice: Choice | None = None,
+        site: str = "",
+        suggested: Choice | None = None,
     ) -> Decision:
         """One of the numbers, drawn with those probabilities (or all alike).
 
-        `choice`, here and below, is the decision where it is made already: here a position.
+        `choice`, here and below, is the decision where it is made already: here a position. `site`
+        names it to whoever decides, who is told what is `suggested`; a name that was asked for
+        before gets a number.
         """
         given = tuple(candidates)
         self._check("sample_categorical", given)
@@ -145,21 +152,29 @@ class Recorder:
             reason = f"{len(candidates)} candidates and {len(weights)} probabilities do not fit"
             raise ScheduleError("sample_categorical", "a number", reason, self.function)
         sampling = Categorical(given, weights)
-        chosen = self._chosen("sample_categorical", sampling, choice)
+        asked = self.asked(sampling, site, suggested)
+        chosen = self._chosen("sample_categorical", asked, choice)
         assert isinstance(chosen, int)
         value = given[chosen]
         symbol = self._symbol(value)
         args = (given, None if probabilities is None else weights)
-        step = Instruction("sample_categorical", args, symbol, (), sampling, chosen)
+        step = Instruction("sample_categorical", args, symbol, _named(asked), sampling, chosen)
         self._note(step, self.function)
         return Decision(value, symbol)
 
     def sample_perfect_tile(
-        self, loop: Var, parts: int, max_innermost: int = 16, choice: Choice | None = None
-    ) -> tuple[Decision | None, ...]:
+        self,
+        loop: Var,
+        parts: int,
+        max_innermost: int = 16,
+        choice: Choice | None = None,
+        site: str = "",
+        suggested: Choice | None = None,
+    ) -> tuple[Decision | Dim | None, ...]:
         """Factors, outermost first, whose product is the loop's extent, for `split`.
 
-        Of a symbolic extent the outermost factor is None, what is left.
+        Of a symbolic extent the outermost factor is None, what is left; so it is where whoever
+        decides leaves the others open: they are dims of the function from then on.
         """
         name = "sample_perfect_tile"
         self._check(name, loop, parts, max_innermost)
@@ -168,11 +183,19 @@ class Recorder:
             reason = f"{parts} factors up to {max_innermost} cannot be"
             raise ScheduleError(name, f"loop {spell(loop)}", reason, self.function, loop)
         sampling = PerfectTile(extent, parts, max_innermost, bound)
-        return self._tile(name, (loop, parts, max_innermost), sampling, choice)
+        asked = self.asked(sampling, site, suggested)
+        return self._tile(name, (loop, parts, max_innermost), asked, choice)
 
     def sample_partitioned_tile(
-        self, loop: Var, parts: int, partition: int, inner: int, choice: Choice | None = None
-    ) -> tuple[Decision | None, ...]:
+        self,
+        loop: Var,
+        parts: int,
+        partition: int,
+        inner: int,
+        choice: Choice | None = None,
+        site: str = "",
+        suggested: Choice | None = None,
+    ) -> tuple[Decision | Dim | None, ...]:
         """The same, where the factors from number `partition` on make up `inner`."""
         name = "sample_partitioned_tile"
         self._check(name, loop, parts, partition, inner)
@@ -182,18 +205,27 @@ class Recorder:
             reason = f"{parts} factors, {inner} from number {partition} on, cannot be"
             raise ScheduleError(name, f"loop {spell(loop)}", reason, self.function, loop)
         sampling = PartitionedTile(extent, parts, partition, inner, bound)
-        return self._tile(name, (loop, parts, partition, inner), sampling, choice)
+        asked = self.asked(sampling, site, suggested)
+        return self._tile(name, (loop, parts, partition, inner), asked, choice)
 
-    def sample_compute_location(self, label: str, choice: Choice | None = None) -> Location:
+    def sample_compute_location(
+        self,
+        label: str,
+        choice: Choice | None = None,
+        site: str = "",
+        suggested: Choice | None = None,
+    ) -> Location:
         """Where to compute a block, for `place`: at a loop around its consumers, or no loop."""
         name = "sample_compute_location"
         self._check(name, label)
         sampling = ComputeLocation(locations(self.function, label))
-        chosen = self._chosen(name, sampling, choice)
+        asked = self.asked(sampling, site, suggested)
+        chosen = self._chosen(name, asked, choice)
         assert isinstance(chosen, int)
         place = place_of(self.function, label, chosen)
         symbol = self._symbol(place)
-        self._note(Instruction(name, (label,), symbol, (), sampling, chosen), self.function)
+        step = Instruction(name, (label,), symbol, _named(asked), sampling, chosen)
+        self._note(step, self.function)
         return Location(symbol, place)
 
     def _check(self, name: str, *args: Any) -> None:
@@ -211,20 +243,37 @@ class Recorder:
         return None, upper_bound(extent)
 
     def _tile(
-        self, name: str, args: tuple[Any, ...], sampling: Sampling, choice: Choice | None
-    ) -> tuple[Decision | None, ...]:
-        chosen = self._chosen(name, sampling, choice)
+        self, name: str, args: tuple[Any, ...], asked: Question, choice: Choice | None
+    ) -> tuple[Decision | Dim | None, ...]:
+        chosen = self._chosen(name, asked, choice)
         assert isinstance(chosen, tuple)
-        symbols = tuple([None if f is None else self._symbol(f) for f in chosen])
         queries = self._queries(args)
-        self._note(Instruction(name, args, symbols, (), sampling, chosen), self.function, queries)
-        pairs = zip(chosen, symbols, strict=True)
+        dims = [f for f in chosen if isinstance(f, Dim)]
+        if dims:
+            open_ = self.function.replace(dims=(*self.function.dims, *dims))
+            step = Instruction(name, args, None, _named(asked), asked.sampling)
+            self._note(step, open_, queries)
+            return chosen  # type: ignore[return-value]  # dims and None
+        factors = tuple([f if isinstance(f, int) else None for f in chosen])
+        symbols = tuple([None if f is None else self._symbol(f) for f in factors])
+        step = Instruction(name, args, symbols, _named(asked), asked.sampling, factors)
+        self._note(step, self.function, queries)
+        pairs = zip(factors, symbols, strict=True)
         return tuple([None if f is None or v is None else Decision(f, v) for f, v in pairs])
 
-    def _chosen(self, name: str, sampling: Sampling, choice: Choice | None) -> Choice:
-        chosen = self._decide(sampling) if choice is None else choice
-        if not sampling.fits(chosen):
-            reason = f"the choice {chosen} is none of {sampling}"
+    def asked(self, sampling: Sampling, site: str, suggested: Choice | None) -> Question:
+        """The question, its site numbered if the same was asked for before."""
+        if not site:
+            return Question(sampling, "", suggested)
+        taken = {dict(step.options).get("site") for step in self.trace}
+        names = (site if k == 1 else f"{site} {k}" for k in count(1))
+        return Question(sampling, next(n for n in names if n not in taken), suggested)
+
+    def _chosen(self, name: str, asked: Question, choice: Choice | None) -> Choice | Open:
+        chosen = self.decide(asked) if choice is None else choice
+        is_open = isinstance(chosen, tuple) and any(isinstance(f, Dim) for f in chosen)
+        if not is_open and not asked.sampling.fits(chosen):  # type: ignore[arg-type]
+            reason = f"the choice {chosen} is none of {asked.sampling}"
             raise ScheduleError(name, "a decision", reason, self.function)
         return chosen
 
@@ -298,3 +347,8 @@ class Recorder:
             self._given.update(handles_in(one.result))
             self._programs.append(function if one is step else self.function)
         self.function = function
+
+
+def _named(asked: Question) -> tuple[tuple[str, Any], ...]:
+    """The site of a decision, as an option of its step."""
+    return (("site", asked.site),) if asked.site else ()

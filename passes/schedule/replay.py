@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from passes.ir.expr import Var
 from passes.ir.loop.nodes import Function
-from passes.ir.node import key_of
 from passes.schedule import primitives as p
 from passes.schedule.instruction import Instruction, renamed
+from passes.schedule.memo import Memo
 from passes.schedule.queries import QUERIES
-from passes.schedule.recorder import Primitive
 from passes.schedule.sampling import Decide
 from passes.schedule.schedule import Schedule
 from passes.schedule.trace import Trace
@@ -38,18 +37,16 @@ class Replayer:
     """Replays many traces on one function.
 
     Programs are kept after each step, so a trace is done from its first step that differs from
-    those of the traces before: a step is pure, so what it made of a program once is what it
-    makes of it.
+    those of the traces before.
     """
 
-    def __init__(self, function: Function, capacity: int = 1 << 12) -> None:
-        self.function, self.capacity = function, capacity
-        self.applied = 0  # steps that had to be done
-        self._known: OrderedDict[Any, Any] = OrderedDict()
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        self.memo = Memo()
 
     def replay(self, trace: Trace, decide: Decide | None = None) -> Schedule:
         """`replay`."""
-        s = Schedule(self.function, decide, self._apply)
+        s = Schedule(self.function, decide, self.memo)
         names: dict[Var | str, Any] = {}
         for number, step in enumerate(trace):
             before = s.function
@@ -63,24 +60,6 @@ class Replayer:
                 reason = f"it gives {made} where the trace has {wanted}"
                 raise ScheduleError("replay", _place(number, step), reason, before) from None
         return s
-
-    def _apply(
-        self,
-        primitive: Primitive,
-        function: Function,
-        args: tuple[Any, ...],
-        options: Mapping[str, Any],
-    ) -> Any:
-        key = (primitive, function, key_of(args), key_of(tuple(options.items())))
-        made = self._known.get(key)
-        if made is None:
-            self.applied += 1
-            made = self._known[key] = primitive(function, *args, **options)
-            if len(self._known) > self.capacity:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(key)
-        return made
 
 
 class _Differs(Exception):
@@ -99,13 +78,13 @@ def _repeat(
     if step.name in QUERIES:
         s.query(step.name, *args)
     elif step.sampling is not None:
-        sample = getattr(s, step.name)
+        sample = partial(getattr(s, step.name), *args, **dict(step.options))
         try:
-            sample(*args, choice=step.choice)
+            sample(choice=step.choice)
         except ScheduleError:
             if decide is None:
                 raise
-            sample(*args)
+            sample()
     else:
         options = {name: renamed(value, names) for name, value in step.options}
         s.run(getattr(p, step.name), args, options)

@@ -1,6 +1,7 @@
 """Decisions that a schedule leaves open: what there is to choose from, and how one is drawn.
 
-Steps record them; who decides (a seeded generator, a search) is a function `Decide` of theirs.
+Steps record them; who decides (a seeded generator, whoever knows better, a search) is a function
+`Decide` of theirs.
 """
 
 from __future__ import annotations
@@ -12,19 +13,40 @@ from math import prod
 from random import Random
 from typing import TypeAlias
 
+from passes.ir.expr import Dim
+
 Tile: TypeAlias = tuple[int | None, ...]
 Choice: TypeAlias = int | Tile
+Open: TypeAlias = tuple[Dim | None, ...]
+"""Factors that stay undecided: dims, all but the outermost, which is what they leave."""
 Sampling: TypeAlias = "Categorical | PerfectTile | PartitionedTile | ComputeLocation"
-Decide: TypeAlias = "Callable[[Sampling], Choice]"
+Decide: TypeAlias = "Callable[[Question], Choice | Open]"
 
 INLINE, ROOT = -2, -1
 """Compute locations that are no loop: dissolved into the consumers; where it is."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """A decision to be made: one of what there is to choose from. `site` names the place in the
+    program that schedules, `suggested` is what that would choose, if it knows."""
+
+    sampling: Sampling
+    site: str = ""
+    suggested: Choice | None = None
+
+
 def seeded(seed: int) -> Decide:
     """Draws by a generator of its own: the same decisions each time."""
     random = Random(seed)
-    return lambda sampling: sampling.draw(random)
+    return lambda question: question.sampling.draw(random)
+
+
+def suggested(question: Question) -> Choice:
+    """What is suggested; where nothing is, a draw that depends on the site alone."""
+    if question.suggested is not None:
+        return question.suggested
+    return question.sampling.draw(Random(question.site))
 
 
 @dataclass(frozen=True)

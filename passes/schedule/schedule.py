@@ -164,6 +164,9 @@ class Schedule(Recorder):
     def decompose_reduction(self, label: str, loop: Var) -> str:
         return self._with(p.decompose_reduction, label, loop)
 
+    def trim(self, label: str, loop: Var) -> None:
+        self._do(p.trim, label, loop)
+
     def rfactor(self, label: str, loop: Var, scope: Scope = "global") -> str:
         return self._with(p.rfactor, label, loop, scope)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from passes.fuse.fold import folded_storage
 from passes.ir.dtypes import F32
@@ -23,8 +24,20 @@ from passes.schedule.primitives import transform_layout
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_buffer
 
-Schedules = Mapping[Function, Schedule]
 _STEP = transform_layout.__name__
+
+
+class Made(Protocol):
+    """A kernel as it was scheduled, and what that folds."""
+
+    @property
+    def function(self) -> Function: ...
+
+    @property
+    def folds(self) -> Mapping[int, Fold]: ...
+
+
+Schedules = Mapping[Function, Made]
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,7 @@ def contested(schedules: Sequence[Schedules]) -> dict[Function, set[int]]:
     """The parameters that the schedules for several targets fold in several ways."""
     found: dict[Function, set[int]] = {}
     for function in schedules[0]:
-        folds = [folds_of(made[function]) for made in schedules]
+        folds = [made[function].folds for made in schedules]
         for position in set().union(*folds):
             if len({one.get(position) for one in folds} - {None}) > 1:
                 found.setdefault(function, set()).add(position)
@@ -113,7 +126,7 @@ def agreed(module: Module, schedules: Sequence[Schedules]) -> dict[str, Fold]:
             for made in schedules if isinstance(call, CallLoops) else ():
                 assert isinstance(call, CallLoops)
                 values = _inputs(call)
-                for position, fold in folds_of(made[call.function]).items():
+                for position, fold in made[call.function].folds.items():
                     name = f"'{call.function.name}'"
                     weight = values[position] if position < len(values) else None
                     if not isinstance(weight, Weight) or weight.type.storage is not None:
@@ -187,10 +200,10 @@ def _graph(
 
 
 def _following(
-    call: CallLoops, schedule: Schedule, folds: Mapping[str, Fold]
+    call: CallLoops, schedule: Made, folds: Mapping[str, Fold]
 ) -> tuple[tuple[int, str], ...]:
     """The parameters that are folded weights although the kernel's own schedule does not say so."""
-    own = folds_of(schedule)
+    own = schedule.folds
     return tuple(
         [
             (position, value.name)

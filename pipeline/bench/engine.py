@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-_LONGEST = 600.0  # seconds one request may take: beyond it the worker hangs
+LONGEST = 600.0  # seconds one request may take: beyond it the worker hangs
 _QUIET = 0.05  # seconds without CPU time that count as asleep: five of the kernel's ticks
 _RESTLESS = 5.0  # seconds that a worker's threads may spin after its turn
 _SAID = 12  # lines of a dead worker's complaint that are worth showing
@@ -26,13 +26,17 @@ class BenchError(Exception):
 
 
 class Engine:
-    """One worker; `name` is what users call it. Leaves no process behind when it is closed.
+    """One worker; `name` is what users call it, `longest` the seconds one request may take. Leaves
+    no process behind when it is closed.
 
     Raises BenchError where the interpreter cannot be started.
     """
 
-    def __init__(self, name: str, module: str, python: str = sys.executable) -> None:
+    def __init__(
+        self, name: str, module: str, python: str = sys.executable, longest: float = LONGEST
+    ) -> None:
         self.name = name
+        self._longest = longest
         places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         self._pending = b""
@@ -51,6 +55,16 @@ class Engine:
                 f"{name}: cannot start {python} ({error.strerror}); give the path of a Python "
                 "interpreter"
             ) from None
+
+    @property
+    def pid(self) -> int:
+        """The worker's process, for signals."""
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """How the worker ended, a signal as its negative number; None while it lives."""
+        return self._process.poll()
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         """The answer to one request.
@@ -117,14 +131,15 @@ class Engine:
     def _line(self, operation: str) -> bytes:
         """The next line; read by hand, because a buffered reader cannot give up waiting."""
         assert self._process.stdout is not None
-        deadline = time.monotonic() + _LONGEST
+        deadline = time.monotonic() + self._longest
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._pending:
                 if not selector.select(deadline - time.monotonic()):
                     self._process.kill()
+                    self._process.wait()
                     raise BenchError(
-                        f"{self.name}: {operation} gave no answer within {_LONGEST:.0f} s; "
+                        f"{self.name}: {operation} gave no answer within {self._longest:.0f} s; "
                         "its threads may wait for each other"
                     )
                 piece = os.read(self._process.stdout.fileno(), 1 << 20)

@@ -42,7 +42,8 @@ class Bench(Command):  # type: ignore[misc]  # doit has no types
     doc_usage = (
         "recipe=NAME [against=llama.cpp] [threads=1,2] [repeats=N] [peer_python=PATH] "
         "[KEY.KEY=VALUE ...], or workload=NAME|FILE.yaml [case=NAME,...] [target=LEVEL] "
-        "[against=torch,onnxruntime,openvino] [threads=1,2] [repeats=N] [peer_python=PATH]"
+        "[against=torch,onnxruntime,openvino,tvm] [threads=1,2] [repeats=N] [peer_python=PATH] "
+        "[tvm_trials=N]"
     )
 
     def execute(self, opt_values: Any, pos_args: list[str]) -> int:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from pipeline.workloads.measure import Limits
     from pipeline.workloads.schema import Case
 
-VARIABLES = ("workload", "target", "threads", "against", "case", "repeats", "peer_python")
+VARIABLES = ("workload", "target", "threads", "against", "case", "repeats", "peer_python",
+             "tvm_trials")  # fmt: skip
 _REPEATS = 7
+_TVM_TRIALS = 32
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Options:
     cases: tuple[str, ...]
     repeats: int
     peer_python: str
+    tvm_trials: int
 
 
 def read_options(given: Mapping[str, str]) -> Options:
@@ -58,6 +61,8 @@ def read_options(given: Mapping[str, str]) -> Options:
             raise UsageError(f"against={peer} is no engine to compare with; {_hint(peer, PEERS)}")
     if not against and "peer_python" in given:
         raise UsageError("peer_python= is for comparisons: add against=torch or leave it out")
+    if "tvm" not in against and "tvm_trials" in given:
+        raise UsageError("tvm_trials= is for MetaSchedule: add against=tvm or leave it out")
     return Options(
         given["workload"],
         given.get("target", NATIVE),
@@ -66,6 +71,7 @@ def read_options(given: Mapping[str, str]) -> Options:
         _words(given, "case"),
         whole_number("repeats", given.get("repeats", str(_REPEATS)), 1),
         given.get("peer_python", sys.executable),
+        whole_number("tvm_trials", given.get("tvm_trials", str(_TVM_TRIALS)), 1),
     )
 
 
@@ -84,7 +90,7 @@ def run(given: Mapping[str, str]) -> bool:
     options = read_options(given)
     root = Path.cwd()
     loaded = load_workload(find_workload(options.workload, root), root)
-    level = _level(options.target, root)
+    level = level_of(options.target, root)
     peers = versions(options.against, options.peer_python)
     limits = Limits(_note)
     records = _records(loaded, level, options, limits, root / ARTIFACTS)
@@ -106,7 +112,7 @@ def _records(
 
     records: list[Record] = []
     for case in loaded.chosen(options.cases):
-        build = open_case(loaded.name, case, level, artifacts, code_root())
+        build = open_case(loaded, case, level, artifacts, code_root())
         _note(f"{case.name}: build")
         try:
             folder = build.build_all(Progress(StringIO()))
@@ -114,7 +120,7 @@ def _records(
             records.append(_left_out(case, case.name, error))
             continue
         for sizes in case.sizes or ({},):
-            peers = peers_of(options.against, options.peer_python)
+            peers = peers_of(options.against, options.peer_python, options.tvm_trials)
             one = Measurement(case, sizes, folder, peers, options.repeats, limits, _note)
             _note(one.title)
             with tempfile.TemporaryDirectory() as space:
@@ -146,7 +152,7 @@ def _shown(name: str, records: Sequence[Record], machine: Sequence[Record]) -> b
     return not any(failed(record) for record in records if record["engine"] == OURS)
 
 
-def _level(name: str, root: Path) -> TargetLevel:
+def level_of(name: str, root: Path) -> TargetLevel:
     """A described CPU level, or this machine's own. Raises UsageError, RecipeError."""
     from pipeline.recipe.diagnostics import Report
     from pipeline.recipe.native import NATIVE, NativeError, detect_host, native_level

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands.errors import UsageError
 from pipeline.commands.variables import Request
@@ -11,6 +12,9 @@ from pipeline.stages.build import Build
 from pipeline.stages.errors import BuildError
 from pipeline.stages.sources import SourceFile, SourceMissing, Sources
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.recipe import LoadedRecipe
 
 ARTIFACTS = Path("artifacts")
 
@@ -37,6 +41,14 @@ def open_build(request: Request, command: str) -> Build:
 
     Raises UsageError, RecipeError.
     """
+    return open_recipe(request, command)[1]
+
+
+def open_recipe(request: Request, command: str) -> tuple[LoadedRecipe, Build]:
+    """The recipe that a request asks for, and its build.
+
+    Raises UsageError, RecipeError.
+    """
     from pipeline.recipe import find_recipe, load_recipe
     from pipeline.stages.package import Package
     from pipeline.stages.recipe_stages import LINK_ENTRY, stages_of
@@ -46,7 +58,7 @@ def open_build(request: Request, command: str) -> Build:
     loaded = load_recipe(find_recipe(name, root), request.overrides, root=root)
     store = Store(root / ARTIFACTS / "store")
     folder = root / ARTIFACTS / "builds" / loaded.build_name
-    return Build(
+    build = Build(
         name=loaded.build_name,
         recipe=loaded.name,
         stages=stages_of(loaded),
@@ -57,6 +69,7 @@ def open_build(request: Request, command: str) -> Build:
         lock_path=loaded.path.with_name(f"{loaded.name}.lock.yaml"),
         locked=request.locked,
     )
+    return loaded, build
 
 
 def code_root() -> Path:

@@ -115,6 +115,13 @@ class Target(Section):
     )
 
 
+Bucket = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=MAX_TOKENS)], Annotated[float, Field(gt=0, le=1e9)]],
+    Field(strict=False),
+]
+"""A size that a dim often has, and how often beside the others."""
+
+
 class Bounds(Section):
     """An inclusive range of a symbolic dim."""
 
@@ -133,6 +140,30 @@ class Bounds(Section):
         return self
 
 
+class TunedBounds(Bounds):
+    """A range with the sizes that kernels are tuned at."""
+
+    buckets: Annotated[tuple[Bucket, ...], Field(strict=False, max_length=64)] = Field(
+        default=(),
+        description="Sizes to tune kernels at, each with a weight; without any, "
+        "a few between the bounds.",
+        examples=[[[1, 64], [128, 1]]],
+    )
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        for number, (at, _) in enumerate(self.buckets):
+            if not self.min <= at <= self.max:
+                raise wrong(
+                    f"bucket {at} lies outside {self.min}..{self.max}",
+                    "keep buckets within the bounds",
+                    "buckets",
+                )
+            if at in [other for other, _ in self.buckets[:number]]:
+                raise wrong(f"there are two buckets at {at}", "keep one", "buckets")
+        return self
+
+
 class BatchBounds(Bounds):
     """Sequences worked on at once; more than one is not built yet."""
 
@@ -140,14 +171,14 @@ class BatchBounds(Bounds):
     max: Annotated[int, Field(ge=1, le=1)] = 1
 
 
-class NewBounds(Bounds):
+class NewBounds(TunedBounds):
     """New tokens in one call; decode has one, so the smallest is 1."""
 
     min: Annotated[int, Field(ge=1, le=1)] = 1
     max: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 512
 
 
-class PastBounds(Bounds):
+class PastBounds(TunedBounds):
     """Tokens already in the cache; a conversation starts with none. max: the cache's capacity."""
 
     min: Annotated[int, Field(ge=0, le=0)] = 0
@@ -181,6 +212,22 @@ class Threads(Section):
     )
 
 
+class Tuning(Section):
+    """What `doit tune` spends where the command line does not say; no build depends on it."""
+
+    trials: Annotated[int, Field(ge=1, le=1 << 20)] | None = Field(
+        default=None, description="Candidates of each kernel that are measured at most."
+    )
+    minutes: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
+        default=None, description="Time for all kernels together."
+    )
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None, description="Threads that kernels are measured with; all CPUs by default."
+    )
+    seed: int = Field(default=0, ge=0, le=(1 << 31) - 1, description="Seed of the search.")
+    strategy: Literal["evolutionary", "random", "replay", "exhaustive"] = "evolutionary"
+
+
 class Generate(Section):
     """Defaults of generation; each run may choose others."""
 
@@ -206,6 +253,7 @@ class Recipe(Section):
         tuple[Entry, ...], Field(strict=False, min_length=1), AfterValidator(_check_distinct)
     ] = Field(default=("prefill", "decode", "score"), description="Entry points of the package.")
     threads: Threads = Threads()
+    tuning: Tuning = Tuning()
     generate: Generate = Generate()
 
     def resolved(self) -> dict[str, Any]:

@@ -308,6 +308,23 @@ class Build:
             write_lock(self.lock_path, self.lock_text())
         self.code.save()
 
+    def make_stage(self, last: str, folder: Path, progress: Progress) -> None:
+        """What a stage gives, copied into a folder that is not there yet; all before it is made.
+
+        Raises BuildError, which names the stage.
+        """
+        name = ""
+        try:
+            for stage in self.stages:
+                name = stage.name
+                if not self.is_done(name):
+                    self.run(name, progress)
+                if name == last:
+                    break
+            self.store.materialise(self._rows[last].output, folder)
+        except PLAIN_ERRORS as error:
+            raise BuildError(tell(name, error)) from error
+
     def build_all(self, progress: Progress) -> Path:
         """Everything that is missing, in order; gives the package's folder.
 

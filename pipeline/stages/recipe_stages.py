@@ -5,10 +5,24 @@ import -> shape -> fuse -> search -> codegen -> package
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from pipeline.recipe import LoadedRecipe, resolve_levels
-from pipeline.stages.stage import Source, Stage
+from pipeline.stages.stage import Source, Stage, file_source
 
 LINK_ENTRY = "passes.package.link:link"
+
+
+def records_path(path: Path) -> Path:
+    """Where what tuning found lies, beside a recipe or a workload."""
+    return path.with_name(f"{path.stem}.records.jsonl")
+
+
+def records_of(path: Path, root: Path) -> Mapping[str, Source]:
+    """The records of a recipe or workload as a source of its search, if there are any."""
+    records = records_path(path)
+    return {"records": file_source(records, root)} if records.exists() else {}
 
 
 def stages_of(loaded: LoadedRecipe) -> tuple[Stage, ...]:
@@ -20,6 +34,7 @@ def stages_of(loaded: LoadedRecipe) -> tuple[Stage, ...]:
     recipe = loaded.recipe.resolved()
     levels = [level.facts() for level in resolve_levels(loaded)]
     target = {"arch": recipe["target"]["arch"], "levels": levels}
+    bounds = {name: {"min": d["min"], "max": d["max"]} for name, d in recipe["shapes"].items()}
     model = Source(loaded.recipe.model.source, loaded.recipe.model.digest)
     return (
         Stage(
@@ -33,7 +48,7 @@ def stages_of(loaded: LoadedRecipe) -> tuple[Stage, ...]:
             "shape",
             "passes.shape.stage:run",
             needs=("import",),
-            options={"shapes": recipe["shapes"], "entries": recipe["entries"]},
+            options={"shapes": bounds, "entries": recipe["entries"]},
         ),
         Stage(
             "fuse",
@@ -43,7 +58,13 @@ def stages_of(loaded: LoadedRecipe) -> tuple[Stage, ...]:
             target=target,
             plugins=("passes",),
         ),
-        Stage("search", "passes.search.stage:run", needs=("fuse",), target=target),
+        Stage(
+            "search",
+            "passes.search.stage:run",
+            needs=("fuse",),
+            target=target,
+            sources=records_of(loaded.path, loaded.root),
+        ),
         Stage(
             "codegen",
             "passes.codegen.stage:run",
@@ -58,7 +79,7 @@ def stages_of(loaded: LoadedRecipe) -> tuple[Stage, ...]:
             needs=("codegen", "import"),
             options={
                 "name": loaded.name,
-                "shapes": recipe["shapes"],
+                "shapes": bounds,
                 "generate": recipe["generate"],
                 "threads": recipe["threads"],
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -32,6 +33,11 @@ class Stage:
     sources: Mapping[str, Source] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     toolchain: tuple[str, ...] = ()
+
+
+def file_source(path: Path, root: Path) -> Source:
+    """A file of the project."""
+    return Source(f"file:{path.resolve().relative_to(root.resolve()).as_posix()}", None)
 
 
 def in_order(stages: Sequence[Stage]) -> tuple[Stage, ...]:

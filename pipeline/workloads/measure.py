@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bench.compare import OURS, Record
-from pipeline.bench.engine import BenchError, Engine
+from pipeline.bench.engine import LONGEST, BenchError, Engine
 from pipeline.bench.timing import Spread, in_turns, spread
 from pipeline.workloads.arrays import write_array
 from pipeline.workloads.reference import expected, inputs_of, max_error, tolerance
@@ -31,16 +31,18 @@ _RATES = {"f32": "f32_rate", "int8": "int8_rate", "bf16": "bf16_rate"}
 
 @dataclass(frozen=True)
 class Peer:
-    """An engine in one of its settings: the worker's module, its interpreter, what it is told.
-    Of several settings of an engine the best counts, case by case."""
+    """An engine in one of its settings: the worker's module, its interpreter, what it is told, the
+    seconds that a request may take. Of several settings of an engine the best counts, case by
+    case."""
 
     engine: str
     module: str
     python: str
     options: Mapping[str, Any]
+    longest: float = LONGEST
 
     def start(self) -> Engine:
-        return Engine(self.engine, self.module, self.python)
+        return Engine(self.engine, self.module, self.python, self.longest)
 
 
 @dataclass
@@ -83,10 +85,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class _Timed:
-    """An engine in one setting: its time, its error and what is tolerated."""
+    """An engine as it was loaded: its setting and what else it tells; its time, its error and what
+    is tolerated."""
 
     engine: str
-    setting: str
+    loaded: Mapping[str, Any]
     seconds: Spread
     error: tuple[float, float]
 
@@ -131,28 +134,27 @@ class Measurement:
 
     def _loaded(
         self, given: Mapping[str, Any], peers: list[Peer], stack: ExitStack
-    ) -> list[tuple[Engine, str]]:
-        """The engines that can run the case, loaded, with their settings, ours first; the others
-        are taken off the peers."""
+    ) -> list[tuple[Engine, Mapping[str, Any]]]:
+        """The engines that can run the case, with what they tell once loaded, ours first; the
+        others are taken off the peers."""
         own = stack.enter_context(Engine(OURS, "pipeline.workloads.ours"))
-        found = [(own, own.ask("load", folder=str(self.folder), **given)["setting"])]
+        found = [(own, own.ask("load", folder=str(self.folder), **given))]
         for peer in tuple(peers):
             engine = stack.enter_context(peer.start())
-            setting = None  # what it stays where it is another setting by another name
+            loaded = {"setting": None}  # as where it is another setting by another name
             try:
                 loaded = engine.ask("load", case=self.case.data(), **given, **peer.options)
-                setting = loaded["setting"]
             except BenchError as error:
                 self.note(f"{self.title}: {textwrap.shorten(str(error), _TOLD)}")
-            if setting is None:
+            if loaded["setting"] is None:
                 peers.remove(peer)
             else:
-                found.append((engine, setting))
+                found.append((engine, loaded))
         return found
 
     def _timed(
         self,
-        engines: Sequence[tuple[Engine, str]],
+        engines: Sequence[tuple[Engine, Mapping[str, Any]]],
         wanted: Mapping[str, npt.NDArray[Any]],
         space: Path,
     ) -> list[_Timed]:
@@ -172,8 +174,8 @@ class Measurement:
         turns = {str(index): partial(measure, index) for index in range(len(engines))}
         times = in_turns(turns, self.repeats).values()
         return [
-            _Timed(engine.name, setting, spread(values), _error(engine, case, wanted, space))
-            for (engine, setting), values in zip(engines, times, strict=True)
+            _Timed(engine.name, loaded, spread(values), _error(engine, case, wanted, space))
+            for (engine, loaded), values in zip(engines, times, strict=True)
         ]
 
     def _record(self, timed: _Timed, threads: int, work: Work, limit: tuple[float, str]) -> Record:
@@ -182,7 +184,7 @@ class Measurement:
             "case": self.case.name,
             "sizes": dict(self.sizes),
             "engine": timed.engine,
-            "setting": timed.setting,
+            **timed.loaded,
             "threads": threads,
             "ms": _figure(seconds.median * 1e3),
             "ms_min": _figure(seconds.low * 1e3),

@@ -15,15 +15,18 @@ def failed(record: Record) -> bool:
 
 def table(name: str, records: Sequence[Record], machine: Sequence[Record]) -> str:
     """A line a case, size and thread count: our time and rate, how near they come to what the
-    machine can do, our largest error, each peer's time over ours. `machine`: the CPU, its rates
-    and the peers' versions."""
+    machine can do, our largest error, each peer's time over ours, and of one that searched what it
+    took. `machine`: the CPU, its rates and the peers' versions."""
     measured = [record for record in records if "ms" in record]
     peers = list(dict.fromkeys(r["engine"] for r in measured if r["engine"] != OURS))
     rows = [["", "threads", "ms", "Gop/s", "of limit", "error", *[f"{p} ms" for p in peers]]]
     rows[0] += [f"vs {peer}" for peer in peers]
+    tuners = list(dict.fromkeys(r["engine"] for r in measured if "tune_cpu_seconds" in r))
+    rows[0] += [f"{tuner} tuning" for tuner in tuners]
     for ours in (record for record in measured if record["engine"] == OURS):
         others = {r["engine"]: r for r in measured if _key(r) == _key(ours)}
         rows.append([*_own(ours), *_beside(ours, [others.get(peer) for peer in peers])])
+        rows[-1] += [others[tuner]["setting"] if tuner in others else "" for tuner in tuners]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(

@@ -123,7 +123,7 @@ def measure(text: str) -> dict[str, list[float]]:
     trace = Trace.from_json(text, function)
     replayer = Replayer(function)
     steps = list(trace)
-    apply = replayer._apply
+    apply = replayer.memo
 
     def noting(primitive, program, args, options):  # type: ignore[no-untyped-def]
         start = time.process_time()
@@ -131,9 +131,9 @@ def measure(text: str) -> dict[str, list[float]]:
         times[primitive.__name__].append((time.process_time() - start) * 1e3)
         return made
 
-    replayer._apply = noting  # type: ignore[method-assign]
+    replayer.memo = noting  # type: ignore[assignment]
     times["replay"].append(timed(lambda: replayer.replay(trace)))
-    del replayer._apply
+    replayer.memo = apply
     sampled = [number for number, step in enumerate(steps) if step.sampling is not None]
     times["replay unchanged"].append(timed(lambda: replayer.replay(trace)))
     for name, step in (("last", sampled[-1]), ("first", sampled[0])):

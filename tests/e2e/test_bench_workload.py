@@ -53,7 +53,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch, *settings: dict[str, Any]) -> None:
     """The peers are stubs, whatever they are called."""
     made = [Peer("torch", STUB, sys.executable, options) for options in settings]
     monkeypatch.setattr(peers, "versions", lambda names, python: {"torch": "0"})
-    monkeypatch.setattr(peers, "peers_of", lambda names, python: made)
+    monkeypatch.setattr(peers, "peers_of", lambda names, python, trials: made)
 
 
 def test_a_case_that_fails_leaves_the_others(

@@ -85,8 +85,8 @@ def test_perplexity(project: Project) -> None:
         (
             "bench recipe=toy zzz=1",
             "unknown variable 'zzz'; known are recipe, locked, against, threads, repeats, "
-            "peer_python, workload, target, case (a value of the recipe is overridden as "
-            "a.b=value)",
+            "peer_python, workload, target, case, tvm_trials (a value of the recipe is "
+            "overridden as a.b=value)",
         ),
         (
             "bench recipe=toy case=f32_*",

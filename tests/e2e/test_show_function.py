@@ -13,6 +13,7 @@ from pipeline.recipe.target import load_level
 from pipeline.stages.build import Build
 from pipeline.workers.progress import Progress
 from pipeline.workloads.build import open_case
+from pipeline.workloads.load import LoadedWorkload
 from pipeline.workloads.schema import Case
 from tests.toys.project import REPO
 
@@ -29,7 +30,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     level = load_level("x86-64-v3", REPO, Report())
     assert level is not None
     artifacts = tmp_path_factory.mktemp("show")
-    build = open_case("mine", Case.model_validate(CASE), level, artifacts, code_root())
+    case = Case.model_validate(CASE)
+    mine = LoadedWorkload("mine", artifacts / "mine.yaml", (case,))
+    build = open_case(mine, case, level, artifacts, code_root())
     with (artifacts / "log").open("w") as log:
         build.build_all(Progress(log))
     return build

@@ -54,7 +54,7 @@ def test_an_unknown_key_like_no_other(project: Path) -> None:
 recipes/my.yaml:3:24: error: unknown key `qux` in `shapes.new`
    3 | shapes: {new: {max: 8, qux: 1}}
      |                        ^~~
-cure: the keys known here are min, max
+cure: the keys known here are min, max, buckets
 """
     )
 

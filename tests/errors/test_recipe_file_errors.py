@@ -134,8 +134,8 @@ cure: name the level in `target.levels` instead
 recipes/my.yaml:2:7: error: unknown kind of building block: the text "modle"
    2 | kind: modle
      |       ^~~~~
-cure: did you mean `model`? (kinds: generate, model, shapes, target, target-level, threads); \
-a recipe has no `kind`
+cure: did you mean `model`? (kinds: generate, model, shapes, target, target-level, threads, \
+tuning); a recipe has no `kind`
 """
     )
 

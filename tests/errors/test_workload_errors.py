@@ -351,13 +351,14 @@ def test_unknown_workloads_and_cases(tmp_path: Path) -> None:
 def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "usable_cpus", lambda: 2)
     made = read_options({"workload": "gemm", "against": "torch", "case": "a,b", "peer_python": "p"})
-    assert made == Options("gemm", "native", (1, 2), ("torch",), ("a", "b"), 7, "p")
+    assert made == Options("gemm", "native", (1, 2), ("torch",), ("a", "b"), 7, "p", 32)
     wrong = {
         "agianst": "unknown variable 'agianst'; did you mean 'against'? (a workload has no values "
         "to override: write a file of your own)",
         "against": "against=touch is no engine to compare with; did you mean 'torch'?",
         "threads": "threads=touch is no whole number from 1 on",
         "peer_python": "peer_python= is for comparisons: add against=torch or leave it out",
+        "tvm_trials": "tvm_trials= is for MetaSchedule: add against=tvm or leave it out",
     }
     for name, text in wrong.items():
         with pytest.raises(UsageError) as caught:

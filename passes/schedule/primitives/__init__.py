@@ -36,6 +36,7 @@ from passes.schedule.primitives.storage_align import storage_align
 from passes.schedule.primitives.tensorize import tensorize
 from passes.schedule.primitives.transform_block_layout import transform_block_layout
 from passes.schedule.primitives.transform_layout import IndexMap, transform_layout
+from passes.schedule.primitives.trim import trim
 from passes.schedule.primitives.unroll import unroll
 from passes.schedule.primitives.vectorize import vectorize
 
@@ -76,6 +77,7 @@ __all__ = [
     "tensorize",
     "transform_block_layout",
     "transform_layout",
+    "trim",
     "unannotate",
     "unroll",
     "vectorize",

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
-from passes.ir.arith import free_vars, linear, simplify, substitute
+from passes.ir.arith import free_vars, simplify, substitute
 from passes.ir.dtypes import INDEX
 from passes.ir.expr import (
     TRUE,
-    Const,
-    Eq,
     Expr,
-    Lt,
     Not,
     Or,
     Select,
@@ -30,6 +26,7 @@ from passes.schedule.coverage import in_iterators, runs
 from passes.schedule.dataflow import stores_apart
 from passes.schedule.dependence import steady
 from passes.schedule.legality import checked
+from passes.schedule.limits import Limits
 from passes.schedule.reductions import conjuncts
 from passes.schedule.renaming import renamed
 from passes.schedule.surplus import fault_below
@@ -139,9 +136,9 @@ def _copy(
     asked = in_iterators(block, frozenset(own))
     if found is None or asked is None:
         raise refuse("the loops may not run each of its instances once")
-    limits = {it.var: _Limits([index(0)], [it.extent]) for it in block.iters}
+    limits = {it.var: Limits(it.extent) for it in block.iters}
     kept = [c for c in padded.conditions if not _narrows(c, limits) or free_vars(c) - set(moving)]
-    inner = {v: (limits[v].low, limits[v].high - 1) for v in limits}
+    inner = {v: (limits[v].low(), limits[v].high() - 1) for v in limits}
     kept += [c for c in asked if not _narrows(c, limits) or free_vars(c) - set(moving)]
     values: dict[Var, Expr] = dict(bindings)
     made: list[For] = []
@@ -151,8 +148,8 @@ def _copy(
         key=lambda span: min(rank.index(v) for v in free_vars(bindings[span[0]]) & set(own)),
     )
     for v, run in spans:
-        low = simplify(maximum(run.first, limits[v].low), known)
-        high = simplify(minimum(run.end, limits[v].high), known)
+        low = simplify(maximum(run.first, limits[v].low()), known)
+        high = simplify(minimum(run.end, limits[v].high()), known)
         driving = [own[u] for u in free_vars(bindings[v]) if u in own]
         kind: LoopKind = "parallel" if any(one.kind == "parallel" for one in driving) else "serial"
         extent = simplify(maximum(high - low, 0), known)
@@ -170,43 +167,10 @@ def _copy(
     return copy
 
 
-@dataclass
-class _Limits:
-    """Values of an iterator: from all of `lows` on, below all of `highs`."""
-
-    lows: list[Expr]
-    highs: list[Expr]
-
-    @property
-    def low(self) -> Expr:
-        return simplify(reduce(maximum, self.lows))
-
-    @property
-    def high(self) -> Expr:
-        return simplify(reduce(minimum, self.highs))
-
-
-def _narrows(condition: Expr, limits: Mapping[Var, _Limits]) -> bool:
-    """Takes a condition that bounds one iterator into its limits; False if it is none.
-
-    3 <= v*2   →   v from 2 on
-    """
+def _narrows(condition: Expr, limits: Mapping[Var, Limits]) -> bool:
+    """Takes a condition that bounds one iterator into its limits; False if it is none."""
     sides = free_vars(condition)
-    if not isinstance(condition, Lt | Eq) or len(sides) != 1 or not sides <= set(limits):
+    if len(sides) != 1 or not sides <= set(limits):
         return False
     (v,) = sides
-    form = linear(condition.b - condition.a, [v])
-    step = None if form is None else form[0].get(v)
-    if form is None or not isinstance(step, Const) or not _constant(condition):
-        return False
-    rest, c = form[1], int(step.value)
-    if isinstance(condition, Eq):
-        if abs(c) != 1:
-            return False
-        limits[v].lows.append(simplify(-rest * c))
-        limits[v].highs.append(simplify(1 - rest * c))
-    elif c > 0:
-        limits[v].lows.append(simplify((-rest) // c + 1))
-    else:
-        limits[v].highs.append(simplify((rest - 1) // -c + 1))
-    return True
+    return limits[v].narrow(condition, v)

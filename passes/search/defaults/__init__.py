@@ -13,22 +13,31 @@ from functools import partial
 
 from passes.ir.loop.nodes import BlockIter, For, Function
 from passes.ir.node import postorder
+from passes.schedule.sampling import suggested
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import ScheduleError
 from passes.search.defaults import attention, contraction, pointwise, rows
 from passes.search.defaults.shape import constant, told
 from passes.search.defaults.target import Target
 
-Rule = Callable[[Function, Target], Schedule | None]
+Rule = Callable[[Schedule, Target], Schedule | None]
 
 
 def default_schedule(
     function: Function, target: Target, constants: Collection[int] = ()
 ) -> Schedule:
-    """The function under the first rule that fits; `pointwise` takes any.
+    """The function under the first rule that fits, all decided as the rules suggest.
+
+    `constants` are the parameters, by number, whose layout is the schedule's to choose.
+    """
+    return ruled(Schedule(function, suggested), target, constants)
+
+
+def ruled(start: Schedule, target: Target, constants: Collection[int] = ()) -> Schedule:
+    """A schedule that changed nothing yet continued by the first rule that fits; `pointwise` takes
+    any.
 
     A rule one of whose steps is refused is left out, which the notes of the trace tell.
-    `constants` are the parameters, by number, whose layout is the schedule's to choose.
     """
     contract = partial(contraction.schedule, constants=constants)
     rules: dict[str, Rule] = {
@@ -37,13 +46,13 @@ def default_schedule(
         "rows": rows.schedule,
         "pointwise": pointwise.schedule,
     }
-    extents = [n.extent for n in postorder(function.body) if isinstance(n, For | BlockIter)]
+    extents = [n.extent for n in postorder(start.function.body) if isinstance(n, For | BlockIter)]
     if any(constant(extent) == 0 for extent in extents):
-        return pointwise.schedule(function, target)
+        return pointwise.schedule(start, target)
     notes: list[str] = []
     for name, rule in rules.items():
         try:
-            done = rule(function, target)
+            done = rule(start.at(len(start.trace)), target)
         except ScheduleError as error:
             notes.append(f"rule {name} left out: {told(error)}")
             continue

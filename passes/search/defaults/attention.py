@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from passes.ir.arith import free_vars
 from passes.ir.expr import Mul, Var
-from passes.ir.loop.nodes import For, Function, Load
+from passes.ir.loop.nodes import For, Load
 from passes.ir.node import postorder
 from passes.schedule.combiner import combiner_of
 from passes.schedule.schedule import Schedule
@@ -40,10 +40,9 @@ from passes.search.defaults.target import Target
 _OPERANDS = 8
 
 
-def schedule(function: Function, target: Target) -> Schedule | None:
+def schedule(s: Schedule, target: Target) -> Schedule | None:
     """None unless the program is one nest in which blocks have an order and some reduce."""
-    s = Schedule(function)
-    nests = top_nests(function)
+    nests = top_nests(s.function)
     ordered = any(it.kind == "ordered" for b in blocks(s) for it in b.iters)
     if len(nests) != 1 or not isinstance(nests[0], For) or not ordered:
         return None

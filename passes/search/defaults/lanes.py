@@ -17,7 +17,8 @@ from passes.ir.loop.nodes import Block, Load, Scope, Update
 from passes.ir.node import postorder
 from passes.schedule.combiner import reduction_of
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import Refusal, get_block, written
+from passes.schedule.tree import Refusal, blocks_in, get_block, get_loop, written
+from passes.search.defaults.choose import choose
 from passes.search.defaults.shape import (
     attempt,
     constant,
@@ -85,10 +86,20 @@ def vectorize_axis(s: Schedule, loop: Var, target: Target, *, unroll: bool = Tru
     if width == count:
         s.vectorize(loop)
         return None
+    label = blocks_in(get_loop(s.function, loop, "lanes"))[0].label
     outer, inner = s.split(loop, width)
     s.vectorize(inner)
-    if unroll and count is not None and -(-count // width) <= _UNROLLED:
+    if not unroll or count is None:
+        return outer
+    vectors = -(-count // width)
+    at_once = [n for n in range(1, min(vectors, 2 * _UNROLLED) + 1) if vectors % n == 0]
+    best = vectors if vectors <= _UNROLLED else 1
+    chosen = choose(s, f"{label}: unroll", at_once, best)
+    if chosen == vectors:
         s.unroll(outer)
+    elif chosen > 1:
+        outer, inner = s.split(outer, chosen)
+        s.unroll(inner)
     return outer
 
 
@@ -113,7 +124,10 @@ def vectorize_reduction(s: Schedule, label: str, target: Target) -> None:
         return
     count = constant(extent(s, along[-1]))
     most = count if count is not None else upper_bound(extent(s, along[-1]))
-    factor = _partials(get_block(s.function, label, "lanes"), count, most, target)
+    best = _partials(get_block(s.function, label, "lanes"), count, most, target)
+    several = [target.lanes * n for n in (1, 2, 4, 8)] if best >= target.lanes else []
+    fitting = [n for n in several if count is not None and count % n == 0 and n < count]
+    factor = choose(s, f"{label}: lanes", sorted({best, *fitting}), best)
     if factor == 1:
         return
     if factor == count and len(along) == 1:

@@ -7,7 +7,7 @@ from functools import partial
 
 from passes.ir.arith import free_vars
 from passes.ir.expr import Select
-from passes.ir.loop.nodes import Block, For, Function, Store, While
+from passes.ir.loop.nodes import Block, For, Store, While
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import ScheduleError, blocks_in, get_block, statements
 from passes.search.defaults.lanes import vectorize_axis
@@ -25,9 +25,8 @@ from passes.search.defaults.shape import (
 from passes.search.defaults.target import Target
 
 
-def schedule(function: Function, target: Target) -> Schedule:
+def schedule(s: Schedule, target: Target) -> Schedule:
     """Takes any function: a nest that no step fits stays as it is."""
-    s = Schedule(function)
     inline_maps(s)
     for nest in top_nests(s.function):
         found = blocks_in(nest)

@@ -8,9 +8,10 @@ from itertools import takewhile
 from math import prod
 
 from passes.ir.expr import Var
-from passes.ir.loop.nodes import Block, For, Function, LoopKind, Seq
+from passes.ir.loop.nodes import Block, For, LoopKind, Seq
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import blocks_in, get_loop
+from passes.search.defaults.choose import choose_whether
 from passes.search.defaults.chunks import FEW, cut_into_chunks
 from passes.search.defaults.lanes import reduce_in_lanes, reduction_axis, vectorize_map
 from passes.search.defaults.pointwise import schedule_nest
@@ -34,7 +35,7 @@ from passes.search.defaults.target import Target
 _MUCH = 1 << 16
 
 
-def schedule(function: Function, target: Target) -> Schedule | None:
+def schedule(s: Schedule, target: Target) -> Schedule | None:
     """All nests under the loops over rows that they share, their temporaries private to a row.
 
         for r: ss[r] += x[r, k]²     for r: y[r, k] = x[r, k] * f(ss[r])
@@ -43,7 +44,6 @@ def schedule(function: Function, target: Target) -> Schedule | None:
     Nests that share none are scheduled each by itself. None if nothing reduces, or iterations have
     an order.
     """
-    s = Schedule(function)
     inline_maps(s)
     nests = top_nests(s.function)
     plain = all(it.kind in ("spatial", "reduce") for b in blocks(s) for it in b.iters)
@@ -52,7 +52,8 @@ def schedule(function: Function, target: Target) -> Schedule | None:
     if len(nests) > 1:
         merged = s.at(len(s.trace))
         shared = _shared_rows(merged, [n.var for n in nests if isinstance(n, For)])
-        if shared and not _are_few_large_rows(merged, shared, target):
+        together = not _are_few_large_rows(merged, shared, target) if shared else False
+        if shared and choose_whether(merged, "rows: together", together):
             _together(merged, shared, target)
             return merged
     for nest in top_nests(s.function):

@@ -19,6 +19,7 @@ from passes.schedule.tree import (
     own_nest,
     path_to_block,
 )
+from passes.search.defaults.choose import choose_whether
 
 
 def blocks(s: Schedule) -> list[Block]:
@@ -141,10 +142,13 @@ def vectorize_lanes(s: Schedule, loop: Var, lanes: int, unroll: bool = True) -> 
 
 
 def parallel_outer(s: Schedule, loops: Sequence[Var]) -> Var | None:
-    """The longest run of leading loops whose iterations are independent, fused and parallel.
+    """The longest run of leading loops whose iterations are independent, fused and parallel, unless
+    it is decided that one thread runs them all.
 
     None if even the first one's iterations may meet (a scatter): the nest runs on one thread.
     """
+    if not loops or not choose_whether(s, f"{_label(s, loops[0])}: parallel", True):
+        return None
     whole: Var | None = None
     for loop in loops:
         count = len(s.trace)
@@ -155,6 +159,11 @@ def parallel_outer(s: Schedule, loops: Sequence[Var]) -> Var | None:
             s.undo(count)
             break
     return whole
+
+
+def _label(s: Schedule, loop: Var) -> str:
+    """The first block in a loop: what decisions about it are named by."""
+    return blocks_in(get_loop(s.function, loop, "label"))[0].label
 
 
 def top_nests(function: Function) -> list[Stmt]:

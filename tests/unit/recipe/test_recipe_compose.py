@@ -94,7 +94,9 @@ def test_a_list_of_files_later_ones_win(tmp_path: Path) -> None:
     assert loaded.recipe.model.source == "file:a.gguf"
     assert loaded.recipe.model.layers == 2
     assert (loaded.recipe.shapes.new.max, loaded.recipe.shapes.past.max) == (7, 9)
-    assert {k: str(v) for k, v in loaded.origins.items() if not k.startswith("generate")} == {
+    assert {
+        k: str(v) for k, v in loaded.origins.items() if not k.startswith(("generate", "tuning"))
+    } == {
         "compute": "default",
         "entries": "default",
         "model.digest": "default",
@@ -103,8 +105,10 @@ def test_a_list_of_files_later_ones_win(tmp_path: Path) -> None:
         "schema": "recipes/r.yaml:1:9",
         "shapes.batch.max": "default",
         "shapes.batch.min": "default",
+        "shapes.new.buckets": "default",
         "shapes.new.max": "configs/s.yaml:3:21",
         "shapes.new.min": "default",
+        "shapes.past.buckets": "default",
         "shapes.past.max": "recipes/r.yaml:4:22",
         "shapes.past.min": "default",
         "target.arch": "recipes/r.yaml:3:16",
@@ -159,7 +163,7 @@ def test_overrides_merge_maps_and_replace_lists(tmp_path: Path) -> None:
     loaded = load_recipe(
         path, ["shapes.new={max: 8}", "entries=[score]", "model.layers=2", "model.layers=null"]
     )
-    assert loaded.recipe.shapes.new.model_dump() == {"min": 1, "max": 8}
+    assert loaded.recipe.shapes.new.model_dump() == {"min": 1, "max": 8, "buckets": ()}
     assert loaded.recipe.entries == ("score",)
     assert loaded.recipe.model.layers is None
     assert str(loaded.origins["shapes.new.max"]) == "override `shapes.new={max: 8}`"

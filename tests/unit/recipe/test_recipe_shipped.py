@@ -37,11 +37,18 @@ def test_llama_cpu_as_resolved() -> None:
         "compute": "int8",
         "shapes": {
             "batch": {"min": 1, "max": 1},
-            "new": {"min": 1, "max": 512},
-            "past": {"min": 0, "max": 1536},
+            "new": {"min": 1, "max": 512, "buckets": []},
+            "past": {"min": 0, "max": 1536, "buckets": []},
         },
         "entries": ["prefill", "decode", "score"],
         "threads": {"max": 64},
+        "tuning": {
+            "trials": None,
+            "minutes": None,
+            "threads": None,
+            "seed": 0,
+            "strategy": "evolutionary",
+        },
         "generate": {"tokens": 64, "temperature": 0.0, "seed": 0},
     }
     f32 = load_recipe(ROOT / "recipes" / "llama-cpu-f32.yaml").recipe

@@ -93,6 +93,10 @@ def random_move(r: Random, s: Schedule) -> str:
             s.software_pipeline(*_pipeline(r, loops))
         case "decompose_reduction":
             s.decompose_reduction(label, own)
+        case "trim":
+            s.trim(label, own)
+        case "decompose_and_trim":
+            at_once(s, lambda t: (t.decompose_reduction(label, own), t.trim(label, own)))
         case "rfactor":
             s.rfactor(label, own, r.choice(scopes))
         case "reindex_cache_read":
@@ -139,6 +143,7 @@ _MOVES = (
     "reverse_compute_inline", "fuse_reduction_epilogue", "fuse_reduction_epilogue",
     "decompose_padding", "pad_einsum", "rolling_buffer", "rolling_buffer", "software_pipeline",
     "place", "sample_tile", "sample_number", "split_and_tensorize",
+    "trim", "decompose_and_trim",
 )  # fmt: skip
 
 

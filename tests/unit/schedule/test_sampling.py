@@ -15,6 +15,7 @@ from passes.schedule.sampling import (
     ComputeLocation,
     PartitionedTile,
     PerfectTile,
+    Question,
     Sampling,
     seeded,
 )
@@ -83,4 +84,5 @@ def test_what_does_not_fit(sampling: Sampling, choice: object) -> None:
 
 def test_a_seed_decides_always_alike() -> None:
     one, two = seeded(5), seeded(5)
-    assert [one(s) for s in SAMPLINGS] == [two(s) for s in SAMPLINGS]
+    asked = [Question(sampling) for sampling in SAMPLINGS]
+    assert [one(question) for question in asked] == [two(question) for question in asked]

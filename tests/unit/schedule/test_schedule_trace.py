@@ -142,7 +142,7 @@ def test_choices_that_are_none_are_made_again() -> None:
     other = matmul(columns=12)
     with pytest.raises(ScheduleError, match=r"replay of step 4, s\.sample_perfect_tile\(j12, 2, 8"):
         replay(other, first)
-    made = replay(other, first, decide=lambda sampling: sampling.draw(Random(7)))
+    made = replay(other, first, decide=lambda question: question.sampling.draw(Random(7)))
     assert made.trace.steps[0].choice == 0
     assert_same_meaning(other, made.function, sizes=(1, 7))
 
@@ -151,12 +151,12 @@ def test_replay_begins_at_the_first_step_that_differs() -> None:
     replayer = Replayer(matmul())
     first = tiled()
     assert replayer.replay(first.trace).function is first.function
-    applied = replayer.applied
+    applied = replayer.memo.applied
     assert replayer.replay(first.trace).function is first.function
-    assert replayer.applied == applied
+    assert replayer.memo.applied == applied
     steps = list(first.trace)
     wider = replayer.replay(Trace([*steps[:-2], *steps[-1:]]))
-    assert replayer.applied == applied + 1
+    assert replayer.memo.applied == applied + 1
     assert wider.function is not first.function
 
 
@@ -184,7 +184,7 @@ def test_decided_numbers_are_ints_that_stay_symbolic_in_expressions() -> None:
 
 def test_drawn_decisions_are_those_of_a_seed() -> None:
     def drawn(seed: int) -> Schedule:
-        s = Schedule(chain(48), decide=lambda sampling: sampling.draw(Random(seed)))
+        s = Schedule(chain(48), decide=lambda question: question.sampling.draw(Random(seed)))
         (i,) = s.loops("second")
         parts = s.sample_perfect_tile(i, 3, 4)
         s.split(i, parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -141,15 +142,19 @@ def test_a_weight_of_two_kernels_stays_as_it_is(tmp_path: Path) -> None:
     assert panels(check(before, AVX512, tmp_path)) is None
 
 
+def by_default(*targets: Target) -> list[stage.Choose]:
+    return [partial(stage.by_default, target) for target in targets]
+
+
 @pytest.mark.parametrize("types", [(F32, F32), (U8, I8), (I8, I8), (BF16, BF16)], ids=str)
 def test_targets_agree_on_panels(types: tuple[DType, DType]) -> None:
     before = products(N, 40, 24, types)
-    made = stage.schedules_of(before, (AVX2, AVX512, VNNI))
+    made = stage.schedules_of(before, by_default(AVX2, AVX512, VNNI))
     assert list(agreed(before, made)) == ["w"]
 
 
 def test_a_weight_that_targets_want_in_several_layouts_stays_as_it_is() -> None:
     without = replace(AVX2, features=())
     before = products(N, 40, 24, (U8, I8))
-    assert agreed(before, stage.schedules_of(before, [without]))
-    assert not agreed(before, stage.schedules_of(before, (AVX2, without)))
+    assert agreed(before, stage.schedules_of(before, by_default(without)))
+    assert not agreed(before, stage.schedules_of(before, by_default(AVX2, without)))

@@ -47,3 +47,15 @@ limits measured: f32 114.2 Gop/s (threads=1), read 80.0 GB/s of 4 MiB (threads=1
 peers: torch 2.9"""
     assert table("mine", records, machine) == lines
     assert [failed(r) for r in records] == [False, False, True, True, True]
+
+
+def test_what_a_search_took() -> None:
+    machine = [{"engine": "machine", "name": "cpu", "value": "A CPU", "cpus": 2}]
+    tuned = {"setting": "32 trials, 41 CPU-s", "trials": 32, "tune_cpu_seconds": 41.2}
+    records = [record("ours", 2.5), record("tvm", 5.0, **tuned), record("ours", 2.5, threads=2)]
+    lines = """\
+mine (native) on A CPU, 2 CPUs; medians of 3 in turns
+              threads   ms  Gop/s     of limit    error  tvm ms  vs tvm           tvm tuning
+gemm rows=16        1  2.5   40.0  88% compute  1.2e-06       5   2.00x  32 trials, 41 CPU-s
+gemm rows=16        2  2.5   40.0  88% compute  1.2e-06"""
+    assert table("mine", records, machine) == lines

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from passes.ir.loop.nodes import Block, Function, Load, Store
+from passes.ir.loop.nodes import Block, Load, Store
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import ScheduleError, get_block, loaded, written
 from passes.search.defaults.contraction.choice import schedule_group
@@ -24,14 +24,11 @@ from passes.search.defaults.shape import blocks, inline_maps, is_map
 from passes.search.defaults.target import Target
 
 
-def schedule(
-    function: Function, target: Target, constants: Collection[int] = ()
-) -> Schedule | None:
+def schedule(s: Schedule, target: Target, constants: Collection[int] = ()) -> Schedule | None:
     """None unless the program has sums of products that the rules know how to tile.
 
     `constants` are the parameters, by number, that may be laid out anew: weights are, in a package.
     """
-    s = Schedule(function)
     sums = {one.label for one in _sums(s)}
     inline_maps(s, lambda block, readers: _is_staged(block, readers, sums))
     groups = _groups(s)
@@ -80,11 +77,30 @@ def _groups(s: Schedule) -> list[tuple[Nests, list[Roles]]]:
         if ending is not None:
             groups.append(ending)
     for nests, _ in groups:
-        for nest in nests[:-1]:
-            (buffer,) = written(get_block(s.function, nest.label, "groups"))
-            if buffer.scope != "register":
-                s.set_scope(f"{buffer.name}{buffer.ordinal}", "register")
+        _in_registers(s, nests)
     return groups
+
+
+def group_of(s: Schedule, label: str, together: bool = True) -> tuple[Nests, list[Roles]] | None:
+    """The nests of the sum `label`, of the others that one map reads together with it, and of that
+    map; or, if not `together` or there is none, of the sum and a copy at its end. The sums are in
+    registers then. None for a block that is no such sum."""
+    found = _sums(s)
+    one = next((sum for sum in found if sum.label == label), None)
+    if one is None:
+        return None
+    ending = _ended_together(s, one, found) if together else None
+    ending = ending or _ended_alone(s, one)
+    if ending is not None:
+        _in_registers(s, ending[0])
+    return ending
+
+
+def _in_registers(s: Schedule, nests: Nests) -> None:
+    for nest in nests[:-1]:
+        (buffer,) = written(get_block(s.function, nest.label, "groups"))
+        if buffer.scope != "register":
+            s.set_scope(f"{buffer.name}{buffer.ordinal}", "register")
 
 
 def _ended_together(s: Schedule, one: Roles, sums: list[Roles]) -> tuple[Nests, list[Roles]] | None:

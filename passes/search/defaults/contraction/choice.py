@@ -1,4 +1,5 @@
-"""Which schedule a group of sums gets: how their vector factors are read, and by what tiles.
+"""Which schedule a group of sums gets: how their vector factors are read, and by what tiles. Both
+are decisions; suggested is the first way that fits:
 
 in panels   factors that lie there from the start, as those whose contents are known can; by tiles,
             or as a stream where they are large and serve several tiles of rows, but not many
@@ -18,6 +19,7 @@ from passes.fuse.panel import ROWS
 from passes.ir.arith import simplify
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
+from passes.search.defaults.choose import choose, choose_whether
 from passes.search.defaults.contraction.dots import Dot, dot_of
 from passes.search.defaults.contraction.extents import Extents, divisor, extents_of
 from passes.search.defaults.contraction.inner import schedule_inner
@@ -30,7 +32,13 @@ from passes.search.defaults.contraction.panels import (
 )
 from passes.search.defaults.contraction.roles import Roles
 from passes.search.defaults.contraction.stream import Stream, schedule_stream
-from passes.search.defaults.contraction.tile import MOST_ROWS, Tile, Work, best_tile
+from passes.search.defaults.contraction.tile import (
+    MOST_ROWS,
+    Tile,
+    Work,
+    best_tile,
+    chosen_tile,
+)
 from passes.search.defaults.contraction.tiles import Order, schedule_tiles
 from passes.search.defaults.target import Target
 
@@ -52,20 +60,21 @@ def schedule_group(
     """Schedules sums of products, and the block that ends them, last of the nests; `constants` are
     the parameters, by number, that may be laid out anew."""
     group = _Group(s, nests, tuple(sums), target, extents_of(s, nests, sums[0]))
-    if all(can_fold(s, one, constants) for one in sums):
-        group.fold()
-    elif all(one.in_panels for one in sums):
-        group.in_panels()
-    elif group.lies_along_k:
-        group.inner()
-    elif group.dot is not None:
-        group.panels()
-    elif group.stays_near:
-        schedule_tiles(s, nests, 0, group.order, group.tile, target)
-    elif group.can_stream:
-        group.stream()
-    else:
-        group.panels()
+    plain = group.dot is None and all(one.in_place for one in sums)
+    fits = {
+        group.fold: all(can_fold(s, one, constants) for one in sums),
+        group.in_panels: all(one.in_panels for one in sums),
+        group.inner: group.lies_along_k,
+        group.in_place: plain,
+        group.stream: group.dot is None and group.can_stream,
+        group.panels: True,
+    }
+    ways = [number for number, fitting in enumerate(fits.values()) if fitting]
+    if fits[group.in_panels]:
+        ways = ways[:1]  # decoded, or where other kernels want them: read as they lie
+    passed_over = group.in_place if not group.stays_near else None
+    best = next(n for n in ways if list(fits)[n] != passed_over)
+    list(fits)[choose(s, f"{group.label}: factors", ways, best)]()
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,14 @@ class _Group:
         x, even = self.extents, self.dot is not None and self.dot.whole
         return Work(x.row, x.columns, x.steps, len(self.sums), self.sums[0].paired, even)
 
+    @property
+    def label(self) -> str:
+        """What its decisions are named by."""
+        return self.sums[0].label
+
     @cached_property
     def tile(self) -> Tile:
-        return best_tile(self.target, self.work)
+        return chosen_tile(self.s, self.label, self.target, self.work)
 
     @cached_property
     def order(self) -> Order:
@@ -106,7 +120,8 @@ class _Group:
         rows, columns = x.every_row, (*x.outer, x.lanes)
         small = all((one.nbytes or self.target.l2_bytes) <= self.target.l2_bytes // 2
                     for one in self.sums)  # fmt: skip
-        return Order((*rows, *columns) if small else (*columns, *rows), x.tiled, x.lanes)
+        rows_first = bool(rows) and choose_whether(self.s, f"{self.label}: rows outside", small)
+        return Order((*rows, *columns) if rows_first else (*columns, *rows), x.tiled, x.lanes)
 
     @property
     def width(self) -> int:
@@ -136,7 +151,7 @@ class _Group:
             work = replace(work, most=self._decoded_at_once * panel, unit=panel)
         if parts:
             work = replace(work, most=panel, sums=2)
-        tile = best_tile(target, work)
+        tile = chosen_tile(s, self.label, target, work)
         if order.dot is not None:
             staged = {one.label: one.vector for one in decoded}
             nests = tuple([replace(nest, staged=staged.get(nest.label)) for nest in nests])
@@ -190,6 +205,9 @@ class _Group:
 
     # In place
 
+    def in_place(self) -> None:
+        schedule_tiles(self.s, self.nests, 0, self.order, self.tile, self.target)
+
     @property
     def stays_near(self) -> bool:
         """Whether the factors can be read in place, again and again: what a tile needs of them
@@ -201,7 +219,7 @@ class _Group:
         if one.nbytes is None or x.steps is None or one.nbytes > target.shared_bytes:
             return False
         often = x.rows is not None and x.rows > 2 * _FEW_ROWS and one.nbytes > target.l1d_bytes
-        panel = self.tile.vectors * target.vector_bits // 8 * x.steps
+        panel = best_tile(target, self.work).vectors * target.vector_bits // 8 * x.steps
         least = one.apart * x.steps  # a smaller cache cannot hold a line of each step
         return panel <= target.l2_bytes // 4 and least <= target.l2_bytes and not often
 
@@ -288,7 +306,7 @@ class _Group:
         long runs, else with more, so that sums stay in registers for long."""
         s, x, target = self.s, self.extents, self.target
         assert x.columns is not None
-        tile = best_tile(target, replace(self.work, steps=_STEPS))
+        tile = chosen_tile(s, self.label, target, replace(self.work, steps=_STEPS))
         width = tile.vectors * target.lanes
         narrow = divisor(-(-x.columns // target.lanes), _NARROW) * target.lanes
         apart = x.others if self._rows_apart(width) else ()

@@ -9,6 +9,7 @@ from math import prod
 from passes.ir.expr import Expr, Var
 from passes.schedule.schedule import Schedule
 from passes.schedule.tree import get_block
+from passes.search.defaults.contraction.margins import spared
 from passes.search.defaults.contraction.nests import Axis, Nest, Nests
 from passes.search.defaults.contraction.roles import Roles
 from passes.search.defaults.shape import constant, extent
@@ -19,7 +20,8 @@ class Extents:
     """Constant extents, None where unknown: all rows, those of the axis `tiled`, columns, steps
     along k, and along the last of its axes.
 
-    `tiled` is the innermost axis with more than one row, `others` are those of the other rows,
+    `tiled` is the innermost axis with more than one row, `others` are those of the other rows, of
+    which those come last at whose ends sums are shortest: so all threads have as much to do.
     `outer` those of batches and of columns besides the lanes. `plain`: those have extent 1.
     """
 
@@ -48,6 +50,8 @@ def extents_of(s: Schedule, nests: Nests, one: Roles) -> Extents:
     loops = nests[0].loops(s)
     summed = [constant(extent(s, loop)) for axis, loop in loops.items() if isinstance(axis, str)]
     tall = [v for v in one.rows if known[v] != 1]
+    uneven = spared(s, nests[0].label)
+    others = [places[v] for v in one.rows if v not in tall[-1:]]
     outer = (*one.batch, *[v for v in one.columns if v is not one.lanes])
     return Extents(
         rows=_product([known[v] for v in one.rows]),
@@ -57,7 +61,7 @@ def extents_of(s: Schedule, nests: Nests, one: Roles) -> Extents:
         last=summed[-1],
         lanes=places[one.lanes],
         tiled=places[tall[-1]] if tall else None,
-        others=tuple([places[v] for v in one.rows if v not in tall[-1:]]),
+        others=tuple(sorted(others, key=lambda axis: uneven.get(loops[axis], 0))),
         outer=tuple([places[v] for v in outer]),
         plain=all(known[v] == 1 for v in outer),
     )

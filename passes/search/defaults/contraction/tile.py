@@ -1,4 +1,5 @@
-"""How many rows and vectors of the result a tile holds in registers.
+"""How many rows and vectors of the result a tile holds in registers: a decision, of which a model
+suggests one.
 
 One step along the summed axes of a tile of `rows` × `vectors` takes that many multiply-adds, one
 load a vector of the one factor and one broadcast load a row of the other.
@@ -6,12 +7,16 @@ load a vector of the one factor and one broadcast load a row of the other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from passes.schedule.schedule import Schedule
+from passes.search.defaults.choose import choose
 from passes.search.defaults.target import Target
 
 MOST_ROWS = 8
 """More rows may lie a power of two apart, and meet in too few sets of the first cache."""
+_TALLEST = 14  # rows that may be tried all the same
 _LATENCY = 4  # of a multiply-add: as many of them must be under way
 _ONCE = 24  # cycles of a tile besides its steps
 _ANOTHER_NEST = 0.002  # what each tile of another size adds: it is code, and threads meet once more
@@ -42,21 +47,43 @@ class Work:
 
 def best_tile(target: Target, work: Work) -> Tile:
     """The tile with the least modelled time for the whole result."""
-    rows, columns = work.rows, work.columns
-    wide = None if columns is None else -(-columns // target.lanes)
+    tiles = [tile for tile in _fitting(target, work) if tile.rows <= MOST_ROWS]
+    return _quickest(tiles, target, work)
+
+
+def chosen_tile(s: Schedule, label: str, target: Target, work: Work) -> Tile:
+    """A tile of the sum `label`, decided: first the rows, then the vectors."""
+    tiles = list(_fitting(target, work))
+    if not tiles:
+        return Tile(1, 1)
+    best = best_tile(target, work)
+    rows = choose(s, f"{label}: rows", sorted({tile.rows for tile in tiles}), best.rows)
+    wide = [tile for tile in tiles if tile.rows == rows]
+    widest = _quickest(wide, target, work).vectors
+    return Tile(rows, choose(s, f"{label}: vectors", [tile.vectors for tile in wide], widest))
+
+
+def _fitting(target: Target, work: Work) -> Iterator[Tile]:
+    """The tiles that registers have room for, beside a step's vectors and a broadcast."""
+    wide = _vectors(target, work)
     widest = target.vector_registers if work.most is None else work.most
-    best, least = Tile(1, 1), float("inf")
-    for height in range(1, min(MOST_ROWS, rows or MOST_ROWS) + 1):
+    for height in range(1, min(_TALLEST, work.rows or _TALLEST) + 1):
         for width in range(work.unit, min(widest, wide or widest) + 1, work.unit):
             if work.even and wide is not None and wide % width:
                 continue
             if height * width * work.sums + width * (1 + work.even) + 1 >= target.vector_registers:
                 break
-            tile = Tile(height, width)
-            time = _time(tile, work, wide)
-            if time < least:
-                best, least = tile, time
-    return best
+            yield Tile(height, width)
+
+
+def _vectors(target: Target, work: Work) -> int | None:
+    return None if work.columns is None else -(-work.columns // target.lanes)
+
+
+def _quickest(tiles: list[Tile], target: Target, work: Work) -> Tile:
+    """The first one with the least modelled time."""
+    wide = _vectors(target, work)
+    return min(tiles, key=lambda tile: _time(tile, work, wide), default=Tile(1, 1))
 
 
 def _time(tile: Tile, work: Work, vectors: int | None) -> float:

@@ -16,9 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from passes.ir.expr import Var
+from passes.ir.expr import Dim, Var
+from passes.schedule.decisions import Decision
 from passes.schedule.schedule import Schedule
+from passes.search.defaults.choose import choose
 from passes.search.defaults.contraction.dots import Dot
+from passes.search.defaults.contraction.margins import trim
 from passes.search.defaults.contraction.nests import (
     Axis,
     Nest,
@@ -33,8 +36,12 @@ from passes.search.defaults.shape import constant, driven, extent, own_loops, ve
 from passes.search.defaults.target import Target
 
 _WRITTEN_OUT = 256  # multiply-adds of a tile whose summed loops are unrolled, at most
+_MOST_WRITTEN_OUT = 1024  # what may be tried all the same
 _TAPS = 8  # steps of a summed loop that is unrolled, at most
 _SHARES = 256  # iterations of a parallel loop that keep any number of threads busy
+_MOST_TOGETHER = 64  # tiles of a number that is not known which a thread takes at a time
+
+Shares = dict[Axis, tuple[Decision | Dim | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,10 @@ def schedule_tiles(
     for piece, width in cut_in_sizes(s, nests, order.lanes, sizes):
         copied = piece[:copies]
         for how, parts in _by_rows(s, piece[copies:], order, tile.rows):
-            made = [_tile(s, part, how, (n, width), bool(copied), target) for part, n in parts]
+            shares: Shares = {}
+            made = [
+                _tile(s, part, how, (n, width), shares, bool(copied), target) for part, n in parts
+            ]
             for other in made[1:]:
                 s.merge(made[0], other)
             for nest in copied:
@@ -91,10 +101,16 @@ def _by_rows(
 
 
 def _tile(
-    s: Schedule, nests: Nests, order: Order, size: tuple[int, int], fuse_all: bool, target: Target
+    s: Schedule,
+    nests: Nests,
+    order: Order,
+    size: tuple[int, int],
+    shares: Shares,
+    fuse_all: bool,
+    target: Target,
 ) -> Var:
     """One part, whose extents are multiples of the tile's `size`; gives the loop to be made
-    parallel."""
+    parallel. Parts in one such loop have the same `shares`."""
     end = nests[-1]
     loops = end.loops(s)
     loops[order.lanes], *inside = s.split(loops[order.lanes], size[1])
@@ -108,19 +124,44 @@ def _tile(
             loops[order.row], row = s.split(loops[order.row], size[0])
         inside = [row, *inside]
     tiles += [loops[axis] for axis in order.serial]
+    cut = (order.lanes,) if order.row is None or order.block else (order.row, order.lanes)
+    shared_out = [axis for axis in order.axes if axis in cut]
+    together = [_together(s, end.label, loops, axis, shares) for axis in shared_out]
+    tiles = [*[loop for loop in together if loop is not None], *tiles]
     outside = [loops[axis] for axis in order.axes]
     s.reorder(*outside, *tiles, *inside)
     fused, at = _fused(s, end.label, outside, fuse_all)
     at = tiles[-1] if tiles else at
     done = [end.label]
     for one in by_sum(nests[:-1]):
-        done += _sum(s, one, at, order.dot, prod(size) // target.lanes, target)
+        done += compute_sum(s, one, at, order.dot, prod(size) // target.lanes, target)
     for label in done:
         into_registers(s, label, size[1], target)
     return fused
 
 
-def _sum(
+def _together(
+    s: Schedule, label: str, loops: dict[Axis, Var], axis: Axis, shares: Shares
+) -> Var | None:
+    """Cuts the loop over tiles along an axis: how many of them an iteration of the parallel loop
+    takes is decided; suggested is one. Gives the loop over these, None for one."""
+    loop = loops[axis]
+    whole = constant(extent(s, loop))
+    if whole in (0, 1):
+        return None
+    if axis not in shares:
+        most, alone = whole or _MOST_TOGETHER, (whole, 1)
+        site = f"{label}: together along {axis}"
+        shares[axis] = s.sample_perfect_tile(loop, 2, most, site=site, suggested=alone)
+    inner = shares[axis][1]
+    assert inner is not None
+    if isinstance(inner, int) and inner == 1:
+        return None
+    loops[axis], together = s.split(loop, inner)
+    return together
+
+
+def compute_sum(
     s: Schedule, nests: Nests, at: Var, dot: Dot | None, tile: int, target: Target
 ) -> list[str]:
     """Computes a sum at a loop, the parts it is of in each step; gives the labels whose loops are
@@ -133,8 +174,9 @@ def _sum(
     s.reorder(*summed, *driven(s, nest.label, "spatial"))
     done = [s.decompose_reduction(nest.label, summed[0]), nest.label]
     if parts:
-        return done + _sum(s, tuple(parts), summed[-1], dot, tile, target)
-    _unroll_summed(s, summed, tile)
+        return done + compute_sum(s, tuple(parts), summed[-1], dot, tile, target)
+    _unroll_summed(s, nest.label, summed, tile)
+    trim(s, nest.label, summed)
     return done
 
 
@@ -148,10 +190,14 @@ def _dots(s: Schedule, nest: Nest, dot: Dot, area: int, target: Target) -> list[
     if dot.whole:
         s.reorder(*outer, *tile, steps, word)
         init = s.decompose_reduction(label, [*outer, *tile, steps][0])
+        trim(s, label, outer)
         s.tensorize([*tile, steps][0], dot.name)
         return [init]
     s.reorder(*outer, steps, *tile, word)
     init = s.decompose_reduction(label, [*outer, steps][0])
+    count = constant(extent(s, steps))
+    if count is None or count > _TAPS:  # else the outer loops may be written out, too
+        trim(s, label, outer)
     for read in staged:
         s.compute_at(read, steps)
         *columns, number = own_loops(s, read)
@@ -159,7 +205,7 @@ def _dots(s: Schedule, nest: Nest, dot: Dot, area: int, target: Target) -> list[
         for column in columns:
             vectorize_lanes(s, column, target.lanes)
     s.tensorize(word, dot.name)
-    _unroll_summed(s, [*outer, steps], area)
+    _unroll_summed(s, label, [*outer, steps], area)
     return [init, label]
 
 
@@ -174,11 +220,26 @@ def _fused(s: Schedule, label: str, loops: Sequence[Var], fuse_all: bool) -> tup
     return whole, inside[-1] if inside else whole
 
 
-def _unroll_summed(s: Schedule, loops: Sequence[Var], tile: int) -> None:
-    """Writes out short sums: the innermost loops, as long as the code stays small."""
+def _unroll_summed(s: Schedule, label: str, loops: Sequence[Var], tile: int) -> None:
+    """Writes out short sums: the innermost loops, suggested as long as the code stays small; or a
+    few steps of a long one."""
+    best, most, size = 0, 0, tile
     for loop in reversed(loops):
         steps = constant(extent(s, loop))
-        if steps is None or steps > _TAPS or tile * steps > _WRITTEN_OUT:
+        if steps is None or steps > _TAPS or size * steps > _MOST_WRITTEN_OUT:
             break
-        tile *= steps
+        size *= steps
+        most += 1
+        best = most if size <= _WRITTEN_OUT else best
+    count = choose(s, f"{label}: unroll", range(most + 1), best)
+    for loop in list(reversed(loops))[:count]:
+        tile *= constant(extent(s, loop)) or 1
         s.unroll(loop)
+    if count == len(loops):
+        return
+    steps = constant(extent(s, loops[-1 - count])) or 1
+    few = [n for n in (1, 2, 4, 8) if steps % n == 0 and tile * n <= _MOST_WRITTEN_OUT]
+    at_once = choose(s, f"{label}: steps", few, 1)
+    if at_once > 1:
+        _, inner = s.split(loops[-1 - count], at_once)
+        s.unroll(inner)
