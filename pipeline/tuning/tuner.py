@@ -29,6 +29,7 @@ from passes.search.strategy.candidates import Candidate, Candidates, Score
 from passes.search.strategy.strategy import Strategy
 from pipeline.tuning.fleet import Fleet
 from pipeline.tuning.outcome import Outcome, Setup
+from pipeline.tuning.rounds import typical
 
 MakeStrategy = Callable[[Candidates, Score, Sequence[Decisions]], Strategy]
 _BATCH = 16  # trials between two looks at the model
@@ -187,7 +188,7 @@ class Tuner:
         state.strategy.observe(candidate, outcome.ratio)
         state.progress.observe(outcome.ratio)
         if outcome.ratio is not None:
-            state.progress.seconds = median(outcome.reference)
+            state.progress.seconds = typical(outcome.reference)
 
     def _record(self, state: State, candidate: Candidate, outcome: Outcome) -> None:
         function = state.kernel.task.function

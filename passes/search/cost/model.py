@@ -60,7 +60,8 @@ class CostModel:
         self._booster: Any = None
 
     def update(self, groups: Sequence[Measured]) -> bool:
-        """Takes in what was measured, anew if it was before, and trains when enough has come.
+        """Takes in what was measured, anew if it was before, and trains when enough has come;
+        whether scores are others now.
 
         Raises ValueError where features are no matrix of them, or a time is not above 0.
         """
@@ -77,14 +78,14 @@ class CostModel:
             del self.samples[next(iter(self.samples))]
         if self.fresh < max(_FIRST, _MORE * len(self.samples)):
             return False
-        self._train()
-        return True
+        self.fresh = 0
+        return self._train()
 
     def score(self, batch: Sequence[Rows], task: str) -> Scores:
         """Minus the logarithm of the seconds expected, up to a constant of the task."""
         check(batch)
-        if not batch:
-            return np.zeros(0)
+        if not batch or not (self.trees or self.with_prior):
+            return np.zeros(len(batch))
         rows = np.concatenate(batch)
         stores = self._start(rows)
         if self.trees:
@@ -104,10 +105,10 @@ class CostModel:
         known = own + _ELSEWHERE * (len(self.samples) - own)
         return known / (known + _SURE)
 
-    def _train(self) -> None:
+    def _train(self) -> bool:
+        """Whether the samples told anything."""
         import lightgbm
 
-        self.fresh = 0
         batch = [rows for rows, _ in self.samples.values()]
         seconds = np.array([time for _, time in self.samples.values()])
         tasks: dict[str, list[int]] = {}
@@ -115,7 +116,7 @@ class CostModel:
             tasks.setdefault(task, []).append(number)
         pairs = pairs_of([np.array(group, np.intp) for group in tasks.values()], seconds)
         if not len(pairs.left):
-            return
+            return False
         objective = Objective(starts_of(batch), pairs)
         rows = np.concatenate(batch)
         parameters = {
@@ -125,6 +126,7 @@ class CostModel:
         booster = lightgbm.train(parameters, data, _ROUNDS)
         self.trees = booster.model_to_string()
         self._booster = booster
+        return True
 
 
 def _loaded(trees: str) -> Any:

@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from passes.schedule.schedule import Schedule
 
 
-def choose(s: Schedule, site: str, candidates: Sequence[int], best: int) -> int:
+def choose(
+    s: Schedule,
+    site: str,
+    candidates: Sequence[int],
+    best: int,
+    probabilities: Sequence[float] | None = None,
+) -> int:
     """One of the candidates, decided at a site, where `best` is suggested. Nothing is asked where
     there is nothing to choose from."""
     if len(candidates) == 1:
         return candidates[0]
     place = list(candidates).index(best)
-    return int(s.sample_categorical(candidates, site=site, suggested=place))
+    return int(s.sample_categorical(candidates, probabilities, site=site, suggested=place))
 
 
 def choose_whether(s: Schedule, site: str, best: bool) -> bool:

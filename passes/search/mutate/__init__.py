@@ -32,7 +32,7 @@ class Weighted:
     weight: float
 
 
-NUMBERS = 0.8
+NUMBERS = 0.9
 MUTATORS: tuple[Weighted, ...] = (
     Weighted(TileSize(), 1.0),
     Weighted(OtherLocation(), 1.0),

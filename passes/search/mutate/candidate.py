@@ -22,7 +22,7 @@ _NEAR = 0.7  # how often a neighbour in the list is taken, rather than any
 
 @dataclass(frozen=True)
 class OtherCandidate:
-    """Changes the decisions of a kind of `KINDS`."""
+    """Changes the decisions of a kind of `KINDS`; to less likely candidates less often."""
 
     name: str
 
@@ -33,9 +33,11 @@ class OtherCandidate:
         assert isinstance(sampling, Categorical) and isinstance(choice, int)
         others = [k for k in range(len(sampling.candidates)) if k != choice]
         near = [k for k in others if abs(k - choice) == 1]
-        if near and random.random() < _NEAR:
-            return random.choice(near)
-        return random.choice(others) if others else None
+        if not others:
+            return None
+        other = random.choice(near if near and random.random() < _NEAR else others)
+        likely = sampling.probabilities
+        return other if random.random() * likely[choice] <= likely[other] else None
 
 
 def _kind(site: str) -> str:

@@ -34,6 +34,8 @@ from passes.search.task import Task
 EXPERT, GENERAL = 0, 1
 _GROUPS = ("expert rules", "general rules")
 """What there is of them, as a group to be left out."""
+_SHARES = (0.95, 0.05)
+"""How often either is drawn: the general ones take several times as long, and rarely win."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,8 @@ class Space:
         task = self.task
         s = Schedule(task.function, decide, self.memo)
         ways = [way for way in (EXPERT, GENERAL) if _GROUPS[way] not in self.off]
-        if choose(s, "rules", ways, ways[0]) == EXPERT:
+        shares = [_SHARES[way] for way in ways]
+        if choose(s, "rules", ways, ways[0], shares) == EXPERT:
             return ruled(s, task.target, task.constants)
         context = Context(task.target, task.constants)
         return postprocessed(composed(s, self.rules, context), context)
@@ -109,7 +112,7 @@ class Space:
             s = self.run(opening)
         except ScheduleError:
             return self._closed(decide)
-        if s.trace.notes and opening.numbers:  # a rule was left out, perhaps for want of numbers
+        if s.trace.notes:  # a rule was left out, perhaps for want of numbers
             return self._closed(decide)
         sites = {dict(step.options).get("site") for step in s.trace}
         return Structure(
@@ -127,4 +130,7 @@ class Space:
 
         s = self.run(noting)
         made = decisions_of(s.trace)
+        if s.trace.notes and decisions_of(self.scheduled(made).trace) != made:
+            # What a step asked for before it was refused is not in the trace.
+            raise ScheduleError("rules", "the kernel", s.trace.notes[0], self.task.function)
         return Structure(s.function, {n: (asked[n], made[n]) for n in made}, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 
 from passes.schedule.sampling import Categorical, Choice, ComputeLocation, PerfectTile, Sampling
@@ -32,7 +33,8 @@ class RandomSearch:
     def propose(self, count: int) -> list[Candidate]:
         found: list[Candidate] = []
         tries = 0
-        while len(found) < count and tries < _TRIES * count:
+        most = _TRIES * (count + len(self._seen))  # what was told of is drawn again at first
+        while len(found) < count and tries < most:
             tries += 1
             first = not self._seen
             one = self.candidates.of({}) if first else self._draw()
@@ -57,18 +59,20 @@ class Replayed:
     decisions: Sequence[Decisions]
     name: str = "replay"
     _next: int = 0
+    _seen: set[object] = field(default_factory=set)
 
     def propose(self, count: int) -> list[Candidate]:
         found: list[Candidate] = []
         while len(found) < count and self._next < len(self.decisions):
             one = self.candidates.of(self.decisions[self._next])
             self._next += 1
-            if one is not None:
+            if one is not None and one.key not in self._seen:
+                self._seen.add(one.key)
                 found.append(one)
         return found
 
     def observe(self, candidate: Candidate, ratio: float | None) -> None:
-        pass
+        self._seen.add(candidate.key)
 
 
 @dataclass
@@ -79,14 +83,16 @@ class Exhaustive:
     candidates: Candidates
     name: str = "exhaustive"
     _walk: Iterator[Candidate] | None = None
+    _measured: set[object] = field(default_factory=set)
 
     def propose(self, count: int) -> list[Candidate]:
         if self._walk is None:
             self._walk = self._all()
-        return [one for _, one in zip(range(count), self._walk, strict=False)]
+        fresh = (one for one in self._walk if one.key not in self._measured)
+        return list(islice(fresh, count))
 
     def observe(self, candidate: Candidate, ratio: float | None) -> None:
-        pass
+        self._measured.add(candidate.key)
 
     def _all(self) -> Iterator[Candidate]:
         first = self.candidates.of({})

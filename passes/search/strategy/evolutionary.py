@@ -30,10 +30,10 @@ class Evolutionary:
     score: Score
     seed: int
     seeds: Sequence[Decisions] = ()
-    population: int = 256
+    population: int = 192
     generations: int = 4
     measured_share: float = 0.25
-    structures: int = 48
+    structures: int = 24
     crossover: float = 0.1
     drawn_share: float = 0.1
     boldness: float = 0.4

@@ -16,7 +16,7 @@ from passes.schedule.accesses import ranges
 from passes.schedule.dependence import carried
 from passes.schedule.primitives import fuse
 from passes.schedule.schedule import Schedule
-from passes.schedule.tree import blocks_in, get_block, get_loop, written
+from passes.schedule.tree import ScheduleError, blocks_in, get_block, get_loop, written
 from passes.search.defaults.contraction.roles import Roles
 from passes.search.defaults.shape import driven, extent, own_loops, vectorize_lanes
 from passes.search.defaults.target import Target
@@ -37,7 +37,12 @@ class Nest:
     staged: int | None = None
 
     def loops(self, s: Schedule) -> dict[Axis, Var]:
-        return dict(zip(self.axes, own_loops(s, self.label), strict=True))
+        """Raises ScheduleError where steps since left the block other loops."""
+        loops = own_loops(s, self.label)
+        if len(loops) != len(self.axes):
+            reason = f"it has {len(loops)} loops of its own, not one along each of {self.axes}"
+            raise ScheduleError("nests", f"block '{self.label}'", reason, s.function)
+        return dict(zip(self.axes, loops, strict=True))
 
     def extent(self, s: Schedule, axis: Axis) -> Expr:
         return extent(s, self.loops(s)[axis])
